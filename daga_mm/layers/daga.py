@@ -1,0 +1,93 @@
+"""DAGA, Dynamic Attention-Guided Adaptation: a bottleneck on patch tokens, gated by the model's own attention.
+
+    map ──► attention encoder ──► instruction ──► gate generator ──► gate ─┐
+    patches ──► feature transformer (norm, down, GELU, up) ────────────────×── · mixing weight ──► + patches
+
+The published parts (github.com/Jaywalk18/Dino_DAGA) in a form that starts as the identity: the only zero in the
+chain is the up-projection. A second one, in the gate, would starve the encoder of gradient for the first steps.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AttentionEncoder(nn.Module):
+    """Encode a guidance map into an instruction.
+
+    Args:
+        instruction_dim: Channels I of the instruction.
+        gate: 'channel' pools the encoded map, one instruction per image; 'token' adds the encoded map, unpooled,
+            to it, one instruction per patch.
+        hidden_dims: Channels of the two convolutions.
+
+    Raises:
+        ValueError: ``gate`` is neither 'channel' nor 'token'.
+    """
+
+    def __init__(
+        self,
+        instruction_dim: int = 128,
+        gate: Literal['channel', 'token'] = 'channel',
+        hidden_dims: tuple[int, int] = (32, 64),
+    ) -> None:
+        super().__init__()
+        if gate not in ('channel', 'token'):
+            raise ValueError(f"gate is 'channel' (one gate per image) or 'token' (one per patch), not {gate!r}")
+        self.convs = nn.Sequential(
+            nn.Conv2d(1, hidden_dims[0], 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(hidden_dims[0], hidden_dims[1], 3, padding=1),
+            nn.GELU(),
+        )
+        self.project = nn.Sequential(
+            nn.Linear(hidden_dims[1], instruction_dim), nn.GELU(), nn.Linear(instruction_dim, instruction_dim)
+        )
+        self.unpooled = nn.Conv2d(hidden_dims[1], instruction_dim, 1) if gate == 'token' else None
+
+    def forward(self, guidance: Tensor) -> Tensor:
+        """Map (B, h, w) in [0, 1] -> instruction (B, I, 1, 1), or (B, I, h, w) for token gates."""
+        encoded = self.convs(guidance.unsqueeze(1))  # (B, hidden, h, w)
+        instruction = self.project(encoded.mean(dim=(2, 3)))[:, :, None, None]  # (B, I, 1, 1)
+        return instruction if self.unpooled is None else instruction + self.unpooled(encoded)
+
+
+class DAGA(nn.Module):
+    """Adapt patch tokens as the instruction says; the identity until it has been trained.
+
+    Args:
+        embed_dims: Channels D of the tokens.
+        instruction_dim: Channels I of the instruction.
+        bottleneck_dim: Channels between the two projections.
+        mixing_init: Start of the learnable mixing weight.
+    """
+
+    def __init__(
+        self, embed_dims: int, instruction_dim: int = 128, bottleneck_dim: int = 96, mixing_init: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.gate_generator = nn.Linear(instruction_dim, embed_dims)
+        self.norm = nn.LayerNorm(embed_dims)
+        self.down = nn.Linear(embed_dims, bottleneck_dim)
+        self.up = nn.Linear(bottleneck_dim, embed_dims)
+        self.mixing = nn.Parameter(torch.tensor(float(mixing_init)))
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def gate(self, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Gates in (0, 1): (B, 1, D) from a pooled instruction, (B, h·w, D) from one per patch.
+
+        Args:
+            instruction: (B, I, 1, 1) or (B, I, h', w'); another grid than the patches' is resized to it.
+            grid: Patch grid (h, w).
+        """
+        if instruction.shape[2:] != (1, 1) and instruction.shape[2:] != grid:
+            instruction = F.interpolate(instruction, size=grid, mode='bilinear', align_corners=False)
+        return self.gate_generator(instruction.flatten(2).transpose(1, 2)).sigmoid()
+
+    def forward(self, patches: Tensor, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Patches (B, h·w, D) -> adapted patches of the same shape."""
+        update = self.up(F.gelu(self.down(self.norm(patches))))  # (B, h·w, D)
+        return patches + self.mixing * self.gate(instruction, grid) * update

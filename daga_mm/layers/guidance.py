@@ -1,0 +1,40 @@
+"""Guidance: where the class token looks.
+
+Only the class token's row of the attention matrix is computed, so time and memory grow linearly with the
+number of patches: no N×N matrix is ever formed.
+"""
+
+import torch
+from torch import Tensor
+
+
+def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Attention of one query token over all tokens.
+
+    Args:
+        query: (B, heads, 1, d), the class token's query.
+        key: (B, heads, N, d), every token's key, rotary positions included where the model has them.
+        scale: The factor on the dot products, usually ``d ** -0.5``.
+
+    Returns:
+        (B, heads, N), each row a softmax over all N tokens, in float32: rows span as little as 0.01, which
+        half precision would turn into a handful of steps.
+    """
+    logits = (query @ key.transpose(-2, -1)).squeeze(-2)  # (B, heads, N)
+    return (logits.float() * scale).softmax(dim=-1)
+
+
+def normalize_map(attention: Tensor) -> Tensor:
+    """Stretch each image's map to [0, 1].
+
+    ``(a − min) / (max − min)`` without an epsilon, since the whole range of a row may be smaller than one.
+
+    Args:
+        attention: (B, h, w).
+
+    Returns:
+        (B, h, w) in [0, 1]; all zeros where an image's map is constant.
+    """
+    low = attention.amin(dim=(1, 2), keepdim=True)
+    span = attention.amax(dim=(1, 2), keepdim=True) - low
+    return torch.where(span > 0, (attention - low) / span.where(span > 0, 1), 0)

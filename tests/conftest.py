@@ -1,0 +1,47 @@
+"""What tests share: a trunk small enough for a CPU, of DINOv3's architecture family."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from daga_mm.backbones import DAGAViT
+
+REPOSITORY = Path(__file__).parents[1]
+TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
+
+
+@pytest.fixture
+def tiny():
+    """Build a DAGAViT with a small random trunk and, unless ``fresh``, DAGA modules that do something."""
+
+    def build(fresh: bool = False, **kwargs) -> DAGAViT:
+        torch.manual_seed(0)
+        kwargs = {'arch': TINY, 'daga_layers': (0, 2, 3), 'out_indices': (0, 1, 2, 3)} | kwargs
+        model = DAGAViT(**kwargs)
+        spread_out(model.trunk)
+        if not fresh:
+            for name, parameter in model.adapters.named_parameters():
+                if '.up.' in name:
+                    torch.nn.init.normal_(parameter, std=0.1)
+        return model.eval()
+
+    return build
+
+
+def spread_out(trunk: torch.nn.Module) -> None:
+    """Give a random trunk attention that varies: fresh LayerScale and weights make every block a near-identity."""
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in trunk.named_parameters():
+        if 'gamma' in name or 'norm' in name:
+            continue
+        with torch.no_grad():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * parameter[0].numel() ** -0.5)
+    for name, parameter in trunk.named_parameters():
+        if 'gamma' in name:
+            torch.nn.init.constant_(parameter, 0.3)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(2))
