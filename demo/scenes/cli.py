@@ -14,7 +14,7 @@ from .writers import WRITERS
 def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments and write what they ask for."""
     parser = argparse.ArgumentParser(
-        prog='demo/scenes.py',
+        prog='demo/make_scenes.py',
         description='Write synthetic indoor scenes in the on-disk layouts of COCO, ADE20K, NYU and ImageNet.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -29,6 +29,11 @@ SUBJECTS = {
     'clock': [(hung.clock, 'hung')],
 }
 
+CLUTTER = (
+    furniture.chair, furniture.table, furniture.sofa, furniture.cabinet, furniture.wardrobe,
+    small.plant, small.carton, small.ball,
+)  # fmt: skip
+
 
 def _place(rng, layout: Layout, thing: Thing, where: str) -> Thing | None:
     width, _, depth = layout.room.extent
@@ -63,11 +68,11 @@ def _aim(rng, layout: Layout, thing: Thing, size: tuple[int, int]) -> float:
     centre, radius = _bounds(thing)
     fov = np.radians(rng.uniform(44, 60))
     half = np.arctan(np.tan(fov / 2) * min(1, size[1] / size[0]))
-    distance = max(radius / np.sin(half) * rng.uniform(0.8, 1.45), 0.55)
+    distance = max(radius / np.sin(half) * rng.uniform(0.8, 1.75), 0.55)
     around, above = rng.uniform(-1.05, 1.05), np.radians(rng.uniform(4, 38))
     direction = np.array([np.sin(around) * np.cos(above), np.sin(above), -np.cos(around) * np.cos(above)])
     eye = np.clip(centre + distance * direction, 0.15, layout.room.extent - 0.15)
-    to = centre + rng.normal(0, 0.12, 3) * radius - eye
+    to = centre + rng.normal(0, 0.2, 3) * radius - eye
     yaw, pitch = np.arctan2(to[0], to[2]), np.arctan2(to[1], np.hypot(to[0], to[2]))
     layout.camera = Camera.look(eye, yaw, pitch, fov, size)
     return float(np.linalg.norm(to))
@@ -83,24 +88,17 @@ def _portrait(rng, name: str, size: tuple[int, int]) -> tuple[Layout, Thing] | N
     if subject is None:
         return None
     distance = _aim(rng, layout, subject, size)
-    layout.clearance = max(0.3, 0.6 * distance)
-    others = [
-        furniture.chair,
-        small.plant,
-        small.carton,
-        small.ball,
-        furniture.table,
-        furniture.sofa,
-        furniture.cabinet,
-        furniture.wardrobe,
-    ]
-    for _ in range(rng.integers(0, 4)):
-        thing = others[rng.integers(len(others))](rng)
+    layout.clearance = max(0.3, 0.45 * distance)
+    if rng.random() < 0.4:  # something in front
+        thing = (small.ball, small.plant, small.carton, furniture.chair)[rng.integers(4)](rng)
+        any(layout.stand(thing, *layout.seen_floor(rng, 0.5 * distance), rng.uniform(-3, 3)) for _ in range(3))
+    for _ in range(rng.integers(1, 5)):  # and behind
+        thing = CLUTTER[rng.integers(len(CLUTTER))](rng)
         near = distance + 0.4
         any(layout.stand(thing, *layout.seen_floor(rng, near), rng.uniform(-3, 3)) for _ in range(3))
     for base in [t for t in layout.things if t.tops and t is not subject]:
-        for _ in range(rng.integers(0, 3)):
-            layout.on_top(rng, base, (small.book, small.bottle, small.vase)[rng.integers(3)])
+        for _ in range(rng.integers(0, 4)):
+            layout.on_top(rng, base, (small.book, small.bottle, small.vase, small.ball)[rng.integers(4)])
     fill_walls(rng, layout, 0.6)
     return layout, subject
 
@@ -121,7 +119,7 @@ def render_portrait(seed, name: str, size: tuple[int, int] = (144, 144)) -> Scen
         if made is None:
             continue
         layout, subject = made
-        scene = render_layout(layout, rng)
+        scene = render_layout(layout, rng, shadow_size=360)
         number = next(i for i, t in enumerate(scene.things, start=1) if t is subject)
         if scene.objects[number - 1].area >= 0.06 * scene.depth.size:
             return scene

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from .labels import CEILING, FLOOR, WALL
 from .portrait import CLASSES, render_portrait
 from .scene import Scene, render_scene
 
@@ -10,10 +11,15 @@ from .scene import Scene, render_scene
 def class_colours(ids: np.ndarray) -> np.ndarray:
     """(…, 3) uint8 RGB, one colour per id, the same in every picture; 0 is dark grey."""
     steps = np.arange(256)
-    hsv = np.stack([steps * 47 % 180, 110 + steps * 29 % 120, 140 + steps * 53 % 116], axis=-1).astype(np.uint8)
+    hsv = np.stack([steps * 111 % 180, 120 + steps * 29 % 110, 150 + steps * 53 % 106], axis=-1).astype(np.uint8)
     table = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
-    table[0] = 45
+    table[[0, WALL, FLOOR, CEILING]] = [[45] * 3, [128, 124, 118], [92, 76, 64], [176, 176, 168]]
     return table[ids.astype(np.int64) % 256]
+
+
+def instance_colours(numbers: np.ndarray) -> np.ndarray:
+    """(…, 3) uint8 RGB, one colour per object's number; 0 is dark grey."""
+    return class_colours(np.where(numbers > 0, numbers + 150, 0))
 
 
 def depth_colours(depth: np.ndarray, far: float = 7.0) -> np.ndarray:
@@ -27,7 +33,8 @@ def depth_colours(depth: np.ndarray, far: float = 7.0) -> np.ndarray:
 def panels(scene: Scene) -> np.ndarray:
     """(H, 4 W, 3) uint8 RGB: image, classes, objects, depth."""
     return np.concatenate(
-        [scene.image, class_colours(scene.semantic), class_colours(scene.instance), depth_colours(scene.depth)], axis=1
+        [scene.image, class_colours(scene.semantic), instance_colours(scene.instance), depth_colours(scene.depth)],
+        axis=1,
     )
 
 

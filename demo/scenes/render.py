@@ -12,7 +12,6 @@ import numpy as np
 from .raycast import BOX, ELLIPSOID, FAR, Camera, Solids, Surface
 from .textures import sample
 
-SHADOW_SIZE = 160  # pixels of the square shadow map
 SHADOW_REACH = 1.7  # half of its width in units of its depth
 CHUNK = 8192  # rays shaded at a time: their arrays stay in the processor's cache
 SKIRTING = 0.07  # metres
@@ -60,32 +59,37 @@ def _cast_room(room: Room, camera: Camera, xs, ys, first: int):
     return depth, axis
 
 
-def _shadow_map(solids: Solids, light: Light) -> np.ndarray:
-    """(S, S) distance below the light of the first solid, on a grid that looks straight down."""
-    size = SHADOW_SIZE
+def _shadow_map(solids: Solids, light: Light, size: int) -> np.ndarray:
+    """(size, size) distance below the light of the first solid, on a grid that looks straight down."""
     basis = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # columns: right +x, down +z, forward −y
     camera = Camera(light.position, basis, size / 2 / SHADOW_REACH, (size, size))
     grid = (np.arange(size) + 0.5)[None]
     depth = np.full((1, size, size), FAR, np.float32)
+    # what is thinner than 3 cm in two directions casts no shadow that would show
     solids.cast(camera, grid, grid, depth, np.zeros((1, size, size), np.int32), smallest=0.015)
     return depth[0]
 
 
 def _lit(points: np.ndarray, light: Light, shadow: np.ndarray) -> np.ndarray:
-    """(N,) share of the light that arrives, 0..1, from a few taps into the shadow map. points: (3, N)."""
-    below = light.position[1] - points[1]
-    scale = SHADOW_SIZE / 2 / SHADOW_REACH / np.maximum(below, 0.05)
-    x = (points[0] - light.position[0]) * scale + SHADOW_SIZE / 2
-    y = (points[2] - light.position[2]) * scale + SHADOW_SIZE / 2
-    limit = below - (0.025 + 0.02 * below)  # metres of bias, so that no surface shades itself
-    total = np.zeros(points.shape[1], np.float32)
-    inside = (x > 2) & (x < SHADOW_SIZE - 2) & (y > 2) & (y < SHADOW_SIZE - 2) & (below > 0.05)
+    """(N,) share of the light that arrives at points (3, N), 0..1: the shadow map compared at 3 × 3 texels."""
+    size = len(shadow)
+    below = light.position[1].astype(np.float32) - points[1]
+    scale = np.float32(size / 2 / SHADOW_REACH) / np.maximum(below, 0.05)
+    x = (points[0] - np.float32(light.position[0])) * scale + np.float32(size / 2)
+    y = (points[2] - np.float32(light.position[2])) * scale + np.float32(size / 2)
+    inside = (x > 2) & (x < size - 2) & (y > 2) & (y < size - 2) & (below > 0.05)
     x, y = np.where(inside, x, 2), np.where(inside, y, 2)
-    taps = ((0, 0), (1.4, 0.6), (-0.6, 1.4), (-1.4, -0.6), (0.6, -1.4))
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    x, y = x - column, y - row  # a window two texels wide slides over three: no steps at their edges
+    across, along = (1 - x, np.float32(1), x), (1 - y, np.float32(1), y)
+    limit = np.float32(0.975) * below - np.float32(0.025)  # a bias, so that no surface shades itself
+    first = (row - 1) * size + column - 1
     flat = shadow.ravel()
-    for tx, ty in taps:
-        total += flat[(y + ty).astype(np.int32) * SHADOW_SIZE + (x + tx).astype(np.int32)] >= limit
-    return np.where(inside, total / len(taps), 1)
+    total = np.zeros(points.shape[1], np.float32)
+    for i in range(3):
+        for j in range(3):
+            total += (flat[first + (i * size + j)] >= limit) * (along[i] * across[j])
+    return np.where(inside, total / 4, 1)
 
 
 def _surfaces(solids: Solids, room: Room) -> dict[str, np.ndarray]:
@@ -147,8 +151,8 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class _Shader:
     """What shading needs of a frame, prepared once."""
 
-    def __init__(self, solids: Solids, room: Room, light: Light, camera: Camera, xs, ys):
-        self.args = solids, room, light, camera, _surfaces(solids, room), _shadow_map(solids, light)
+    def __init__(self, solids: Solids, room: Room, light: Light, camera: Camera, xs, ys, shadow_size: int):
+        self.args = solids, room, light, camera, _surfaces(solids, room), _shadow_map(solids, light, shadow_size)
         gx = ((xs - camera.size[0] / 2) / camera.focal).astype(np.float32)[:, None, :]
         gy = ((ys - camera.size[1] / 2) / camera.focal).astype(np.float32)[:, :, None]
         basis = camera.basis.astype(np.float32)
@@ -216,8 +220,10 @@ def _shade_rays(solids, room, light, camera, table, shadow, rays, depth, hit) ->
     return radiance
 
 
-def render(solids: Solids, room: Room, light: Light, camera: Camera):
-    """Returns:
+def render(solids: Solids, room: Room, light: Light, camera: Camera, shadow_size: int = 160):
+    """Render a frame; the shadow map is shadow_size pixels square, near the camera more are needed.
+
+    Returns:
     radiance (H, W, 3) float32 linear, depth (H, W) float32 metres, hit (H, W) int32: the index of the solid at
     each pixel's centre, or len(solids) + 0 floor, 1 ceiling, 2 to 5 walls.
     """
@@ -228,7 +234,7 @@ def render(solids: Solids, room: Room, light: Light, camera: Camera):
     depth, hit = _cast_room(room, camera, xs, ys, len(solids.solids))
     if solids.solids:
         solids.cast(camera, xs, ys, depth, hit)
-    shade = _Shader(solids, room, light, camera, xs, ys)
+    shade = _Shader(solids, room, light, camera, xs, ys, shadow_size)
     centre = shade(0, np.arange(depth[0].size), depth, hit).reshape(3, height + 1, width + 1)[:, :-1, :-1]
     depth_centre, hit_centre = depth[0, :-1, :-1], hit[0, :-1, :-1]
     edge = _edges(hit_centre, hit[1], centre.sum(0))

@@ -31,7 +31,7 @@ class Scene:
     depth: np.ndarray  # (H, W) float32 metres along the optical axis, at pixel centres
     objects: list[SceneObject]
     intrinsics: np.ndarray  # (3, 3), pixel centres at integer + 0.5
-    layout: Layout  # the geometry it was rendered from; `flat` things are its objects in order
+    layout: Layout  # the geometry it was rendered from
 
     @property
     def things(self) -> list[Thing]:
@@ -46,14 +46,14 @@ def _flatten(things: list[Thing]) -> list[Thing]:
     return flat
 
 
-def render_layout(layout: Layout, rng: np.random.Generator) -> Scene:
+def render_layout(layout: Layout, rng: np.random.Generator, shadow_size: int = 160) -> Scene:
     """Light and photograph a layout."""
     light = random_light(rng, layout.room.extent)
     things = _flatten(layout.things)
     solids = [solid for thing in things for solid in thing.solids]
     owner = np.array([i + 1 for i, thing in enumerate(things) for _ in thing.solids] + [0] * 6, np.int32)
     label = [LABELS[thing.name].ade for thing in things for _ in thing.solids] + [FLOOR, CEILING] + [WALL] * 4
-    radiance, depth, hit = render(Solids(solids), layout.room, light, layout.camera)
+    radiance, depth, hit = render(Solids(solids), layout.room, light, layout.camera, shadow_size)
     image = develop(radiance * contact_shade(depth)[..., None], rng)
     instance = owner[hit]
     areas = np.bincount(instance.ravel(), minlength=len(things) + 1)
