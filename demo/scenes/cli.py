@@ -10,18 +10,18 @@ import cv2
 from .preview import contact_sheet
 from .writers import WRITERS
 
+DATA = Path(__file__).resolve().parents[1] / 'data'
+
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the arguments and write what they ask for."""
+    """Write what the arguments (None: those of the process) ask for; exits with a message where that is refused."""
     parser = argparse.ArgumentParser(
         prog='demo/make_scenes.py',
         description='Write synthetic indoor scenes in the on-disk layouts of COCO, ADE20K, NYU and ImageNet.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        '--out', type=Path, default='demo/data', help='each layout becomes a folder of its name in here'
-    )
-    parser.add_argument('--formats', nargs='*', choices=list(WRITERS), default=list(WRITERS), metavar='FORMAT',
+    parser.add_argument('--out', type=Path, default=DATA, help='each layout becomes a folder of its name in here')
+    parser.add_argument('--formats', nargs='+', choices=list(WRITERS), default=list(WRITERS), metavar='FORMAT',
                         help=f'any of {", ".join(WRITERS)}')  # fmt: skip
     parser.add_argument('--train', type=int, default=300, help='training images per layout')
     parser.add_argument('--val', type=int, default=60, help='validation images per layout')
@@ -39,5 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     for name in args.formats:
         start = time.perf_counter()
-        root = WRITERS[name](args.out / name, args.train, args.val, args.seed, tuple(args.size), args.workers)
+        try:
+            root = WRITERS[name](args.out / name, args.train, args.val, args.seed, tuple(args.size), args.workers)
+        except (FileExistsError, ValueError) as error:
+            sys.exit(str(error))
         print(f'{root}  ({time.perf_counter() - start:.1f} s)')

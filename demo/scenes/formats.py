@@ -66,11 +66,15 @@ def _outlines(part: np.ndarray, x: int, y: int) -> list[list[float]]:
 
 
 def coco_annotations(scene: Scene) -> list[dict]:
-    """The annotations of a scene's COCO objects, without ids; a crowd is one run-length mask with iscrowd 1."""
+    """The annotations of a scene's COCO objects, without ids; a crowd is one run-length mask with iscrowd 1.
+
+    `area` is the mask's pixels and `bbox` its x, y, width, height in pixels; what shows on fewer than MIN_AREA pixels
+    is left out.
+    """
     annotations = []
     for thing in scene.objects:
         category = LABELS[thing.name].coco
-        if category is None or thing.area < MIN_AREA:
+        if category is None or thing.area < MIN_AREA:  # known before its mask is made
             continue
         mask = without_scraps(scene.instance == thing.instance)
         area = int(mask.sum())

@@ -6,7 +6,7 @@ import numpy as np
 
 from .materials import any_surface, darker, fabric, hard, linear, paint, surface, wood
 from .raycast import ELLIPSOID, Surface
-from .thing import Thing, attach
+from .thing import Thing, Top, attach
 
 
 def _legs(thing: Thing, rng, look: Surface, half_w: float, half_d: float, height: float) -> None:
@@ -20,6 +20,7 @@ def _legs(thing: Thing, rng, look: Surface, half_w: float, half_d: float, height
 
 
 def chair(rng) -> Thing:
+    """Four legs, a seat, a closed or railed back; a quarter of them with arms."""
     w, d = rng.uniform(0.2, 0.25), rng.uniform(0.2, 0.25)
     seat, top = rng.uniform(0.42, 0.5), rng.uniform(0.8, 1.05)
     thing = Thing('chair', size=(2 * w, top, 2 * d))
@@ -45,6 +46,7 @@ def chair(rng) -> Thing:
 
 
 def table(rng) -> Thing:
+    """Rectangular on four legs, or round on a column."""
     look = hard(rng)
     height = rng.uniform(0.68, 0.78)
     thick = rng.uniform(0.025, 0.05)
@@ -54,7 +56,7 @@ def table(rng) -> Thing:
         thing.tube(look, (0, 0), radius, (height - thick, height))
         thing.tube(look, (0, 0), 0.05, (0.04, height - thick))
         thing.tube(look, (0, 0), radius * 0.6, (0, 0.05), (1, 0.4))
-        thing.tops.append((0, 0, height, radius * 0.62, radius * 0.62, []))
+        thing.tops.append(Top(0, 0, height, radius * 0.62, radius * 0.62))
         return thing
     w, d = rng.uniform(0.5, 0.8), rng.uniform(0.36, 0.48)
     thing = Thing('table', size=(2 * w, height, 2 * d))
@@ -64,7 +66,7 @@ def table(rng) -> Thing:
     if rng.random() < 0.5:
         for z in (-d + 0.06, d - 0.08):
             thing.box(frame, (-w + 0.06, w - 0.06), (height - thick - 0.07, height - thick), (z, z + 0.02))
-    thing.tops.append((0, 0, height, w - 0.05, d - 0.05, []))
+    thing.tops.append(Top(0, 0, height, w - 0.05, d - 0.05))
     return thing
 
 
@@ -78,6 +80,7 @@ def cushion(rng, name='cushion', w=0.2, h=0.2, thick=0.07, lean=0.25) -> Thing:
 
 
 def sofa(rng) -> Thing:
+    """Two or three seats between arms; now and then with cushions, which are objects of their own."""
     w, d = rng.uniform(0.75, 1.1), rng.uniform(0.4, 0.48)
     seat, arm, top = rng.uniform(0.4, 0.46), rng.uniform(0.55, 0.68), rng.uniform(0.75, 0.95)
     thing = Thing('sofa', size=(2 * w, top, 2 * d))
@@ -106,6 +109,7 @@ def sofa(rng) -> Thing:
 
 
 def bed(rng) -> Thing:
+    """A single or double bed with a cover and pillows, which are objects of their own."""
     w, d = rng.uniform(0.5, 0.9), rng.uniform(0.95, 1.05)
     base, top = rng.uniform(0.22, 0.3), rng.uniform(0.46, 0.56)
     head = rng.uniform(0.8, 1.1)
@@ -142,6 +146,7 @@ def _front(thing: Thing, rng, look: Surface, w: float, d: float, low: float, hig
 
 
 def wardrobe(rng) -> Thing:
+    """A tall piece with two or three doors."""
     w, d, h = rng.uniform(0.4, 0.8), rng.uniform(0.25, 0.31), rng.uniform(1.7, 2.1)
     thing = Thing('wardrobe', size=(2 * w, h, 2 * d + 0.05))
     look = replace(hard(rng), turned=True)  # grain along the height
@@ -149,7 +154,7 @@ def wardrobe(rng) -> Thing:
     thing.box(look, (-w - 0.02, w + 0.02), (h - 0.04, h), (-d - 0.03, d))
     doors = look if rng.random() < 0.6 else replace(hard(rng), turned=True)
     _front(thing, rng, doors, w, d, 0.07, h - 0.05, 2 if w < 0.6 else 3, 1)
-    thing.tops.append((0, 0, h, w - 0.05, d - 0.05, []))
+    thing.tops.append(Top(0, 0, h, w - 0.05, d - 0.05))
     return thing
 
 
@@ -162,22 +167,14 @@ def cabinet(rng) -> Thing:
     thing.box(look, (-w - 0.01, w + 0.01), (h - 0.03, h), (-d - 0.02, d))
     for x in (-w, w - 0.05):
         thing.box(look, (x, x + 0.05), (0, 0.08), (-d, d))
-    _front(
-        thing,
-        rng,
-        look if rng.random() < 0.5 else hard(rng),
-        w,
-        d,
-        0.09,
-        h - 0.04,
-        rng.integers(1, 4),
-        rng.integers(1, 3),
-    )
-    thing.tops.append((0, 0.03, h, w - 0.04, d - 0.03, []))
+    doors = look if rng.random() < 0.5 else hard(rng)
+    _front(thing, rng, doors, w, d, 0.09, h - 0.04, rng.integers(1, 4), rng.integers(1, 3))
+    thing.tops.append(Top(0, 0.03, h, w - 0.04, d - 0.03))
     return thing
 
 
 def rug(rng) -> Thing:
+    """A rectangle with a border or a disc, 12 mm thick."""
     w, d = rng.uniform(0.6, 1.1), rng.uniform(0.5, 0.9)
     thing = Thing('rug', size=(2 * w, 0.012, 2 * d))
     look = fabric(rng)

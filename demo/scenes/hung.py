@@ -62,6 +62,7 @@ def painting(rng) -> Thing:
 
 
 def window(rng) -> Thing:
+    """A frame with bars and a sill around a view that glows."""
     w, h = rng.uniform(0.35, 0.7), rng.uniform(0.8, 1.25)
     thing = Thing('windowpane', size=(2 * w, h, 0.08))
     frame = hard(rng) if rng.random() < 0.4 else surface(rng, (0.75,) * 3, (0.7,) * 3)
@@ -80,6 +81,7 @@ def window(rng) -> Thing:
 
 
 def door(rng) -> Thing:
+    """A panelled leaf with a handle in its frame; its foot is the floor."""
     w, h = rng.uniform(0.38, 0.45), rng.uniform(1.95, 2.1)
     thing = Thing('door', size=(2 * w + 0.14, h + 0.07, 0.07))
     frame, leaf = hard(rng), replace(hard(rng), turned=True)

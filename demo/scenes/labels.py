@@ -41,6 +41,8 @@ LABELS = {
     'clock': Label(149, 85, 'n04548280'),  # wall clock
 }
 
+WNIDS = {name: label.wnid for name, label in LABELS.items() if label.wnid}
+
 # All 80 categories in the order and with the ids of COCO 2017; the ids have gaps.
 _COCO = """
 person: 1 person

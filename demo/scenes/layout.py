@@ -19,10 +19,11 @@ WALL_YAW = {'back': 0.0, 'left': -np.pi / 2, 'right': np.pi / 2}
 
 
 def random_room(rng, extent) -> Room:
+    """An empty room of (width, height, depth) = `extent` metres; a third of them with two wallpapers."""
     wall = _wallpaper(rng)
     other = wall if rng.random() < 0.7 else _wallpaper(rng)
     pale = tuple(rng.uniform(0.62, 0.85) * np.array([1, rng.uniform(0.96, 1), rng.uniform(0.9, 1)]))
-    ceiling = materials.surface(rng, pale, tuple(0.85 * c for c in pale), 'cloud', 3)
+    ceiling = materials.surface(rng, pale, materials.scaled(pale, 0.85), 'cloud', 3)
     skirting = materials.paint(rng) if rng.random() < 0.3 else materials.surface(rng, (0.7,) * 3, (0.6,) * 3)
     return Room(np.asarray(extent, float), _flooring(rng), (wall, other), ceiling, skirting)
 
@@ -53,6 +54,7 @@ def _flooring(rng) -> Surface:
 
 
 def random_light(rng, extent) -> Light:
+    """A lamp under the ceiling of a room of `extent` metres, and a weak light from one side."""
     position = extent * [rng.uniform(0.25, 0.75), 1, rng.uniform(0.25, 0.8)] - [0, 0.12, 0]
     warmth = np.array([1, rng.uniform(0.86, 1), rng.uniform(0.68, 1)])
     angle = rng.uniform(-np.pi, np.pi)
@@ -106,9 +108,9 @@ class Layout:
         extent = self.room.extent[[0, 2]]
         if (corners < -gap + 0.005).any() or (corners > extent + gap - 0.005).any():
             return False
-        eye = self.camera.eye[[0, 2]]
+        eye_x, _, eye_z = self.camera.eye
         reach = self.clearance + 0.45 * thing.size[1]  # tall things stand further away
-        if not _apart(corners, _corners(*eye, reach, reach, 0)):
+        if not _apart(corners, _corners(eye_x, eye_z, reach, reach, 0)):
             return False
         if not all(_apart(corners, other) for other in self.floor):
             return False
@@ -142,17 +144,17 @@ class Layout:
 
     def on_top(self, rng, base: Thing, builder, tries: int = 4, margin: float = 0.01) -> bool:
         """Put a small thing on a placed one's top, clear of what is there already."""
-        x, z, y, half_w, half_d, taken = base.tops[0]
+        top = base.tops[0]
         thing = builder(rng)
         radius = np.hypot(thing.size[0], thing.size[2]) / 2 + margin
-        if radius > min(half_w, half_d) * 1.25 or y + thing.size[1] > self.room.extent[1] - 0.05:
+        if radius > min(top.half_w, top.half_d) * 1.25 or top.y + thing.size[1] > self.room.extent[1] - 0.05:
             return False
         for _ in range(tries):
-            at = rng.uniform(-1, 1, 2) * np.maximum((half_w - radius, half_d - radius), 0.0)
-            if all(np.hypot(*(at - other)) > radius + r for other, r in taken):
-                taken.append((at, radius))
+            at = rng.uniform(-1, 1, 2) * np.maximum((top.half_w - radius, top.half_d - radius), 0.0)
+            if all(np.hypot(*(at - other)) > radius + r for other, r in top.taken):
+                top.taken.append((at, radius))
                 turn = base.solids[0].turn
-                world = turn @ np.array([at[0], 0, at[1]]) + (x, y, z)
+                world = turn @ np.array([at[0], 0, at[1]]) + (top.x, top.y, top.z)
                 front = np.arctan2(turn[0, 2], turn[2, 2])
                 self.things.append(placed(thing, world, front + rng.normal(0, 0.5)))
                 return True
@@ -160,16 +162,17 @@ class Layout:
 
     def screen_on(self, rng, base: Thing, thing: Thing) -> bool:
         """Put a television on a placed cabinet, which then bears nothing else."""
-        x, z, y, half_w, _, _ = base.tops[0]
-        if thing.size[0] / 2 > half_w + 0.1:
+        top = base.tops[0]
+        if thing.size[0] / 2 > top.half_w + 0.1:
             return False
         turn = base.solids[0].turn
         yaw = np.arctan2(turn[0, 2], turn[2, 2]) + rng.normal(0, 0.08)
-        self.things.append(placed(thing, np.array([x, y, z]), yaw))
+        self.things.append(placed(thing, np.array([top.x, top.y, top.z]), yaw))
         base.tops.clear()
         return True
 
-    def _at_wall(self, wall: str, u: float, back: float):
+    def _at_wall(self, wall: str, u: float, back: float) -> tuple[float, float, float]:
+        """x, z and yaw of a thing whose middle is `back` metres in front of a wall."""
         yaw = WALL_YAW[wall]
         if wall == 'back':
             return u, self.room.extent[2] - back, yaw
@@ -216,7 +219,7 @@ def _furnish(rng, layout: Layout) -> None:
         _dining(rng, layout)
     for builder, most in (
         (furniture.chair, 2),
-        (lambda r: small.plant(r), 1.4),
+        (small.plant, 1.4),
         (lambda r: small.lamp(r, floor=True), 0.9),
         (small.carton, 2),
         (small.ball, 1.8),

@@ -1,18 +1,20 @@
 """One object in the camera's eye, with others behind it: what a classification image shows."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import furniture, hung, small
-from .labels import LABELS
+from .labels import WNIDS
 from .layout import Layout, fill_walls, random_room
 from .raycast import Camera
 from .scene import Scene, render_layout
 from .thing import Thing
 
-CLASSES = tuple(name for name, label in LABELS.items() if label.wnid)  # balanced in what is written
+CLASSES = tuple(WNIDS)  # balanced in what is written
 
 # what may be the subject: (builder, where it stands)
-SUBJECTS = {
+SUBJECTS: dict[str, list[tuple[Callable[..., Thing], str]]] = {
     'bed': [(furniture.bed, 'wall')],
     'table': [(furniture.table, 'floor')],
     'plant': [(small.plant, 'floor'), (lambda r: small.plant(r, 0.6), 'top')],
@@ -104,15 +106,20 @@ def _portrait(rng, name: str, size: tuple[int, int]) -> tuple[Layout, Thing] | N
 
 
 def render_portrait(seed, name: str, size: tuple[int, int] = (144, 144)) -> Scene:
-    """An image whose main object is of the class `name`, one of CLASSES.
+    """A synthetic image whose main object is of the class `name`, one of CLASSES, and shows on 6 % of it or more.
 
     Args:
-        seed: an int or a sequence of ints; the same seed and name give the same image.
+        seed: an int or a sequence of ints, none negative; the same seed and name give the same image.
         size: width and height in pixels.
 
+    Returns:
+        The image with its labels and metric depth; shapes and units: see Scene.
+
     Raises:
-        KeyError: for a class that ImageNet does not have.
+        ValueError: for a class that is not in CLASSES.
     """
+    if name not in SUBJECTS:
+        raise ValueError(f'no class {name!r}; there are {", ".join(CLASSES)}')
     rng = np.random.default_rng(seed)
     while True:
         made = _portrait(rng, name, size)

@@ -5,6 +5,7 @@ d of unit length along the optical axis, so that t IS the depth a depth camera r
 """
 
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -81,16 +82,14 @@ class Camera:
 
 def _box(o, dx, dy, dz):
     """Entry depth of rays into the unit box, and where they hit it at all."""
-    near, far = None, None
+    entries, exits = [], []
     for k, d in enumerate((dx, dy, dz)):
         inverse = 1 / np.where(np.abs(d) < 1e-7, np.float32(1e-7), d)
         middle = -o[k] * inverse
         reach = np.abs(inverse)
-        if near is None:
-            near, far = middle - reach, middle + reach
-        else:
-            near = np.maximum(near, middle - reach)
-            far = np.minimum(far, middle + reach)
+        entries.append(middle - reach)
+        exits.append(middle + reach)
+    near, far = reduce(np.maximum, entries), reduce(np.minimum, exits)
     return near, near < far
 
 
@@ -127,7 +126,7 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 
 class Solids:
-    """A list of solids with their transforms stacked, so that they are prepared for a camera in one go."""
+    """A list of solids, K of them, with their transforms stacked: they are prepared for a camera in one go."""
 
     def __init__(self, solids: list[Solid]):
         self.solids = solids

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .raycast import BOX, ELLIPSOID, FAR, Camera, Solids, Surface
+from .raycast import BOX, ELLIPSOID, FAR, FRUSTUM, Camera, Solids, Surface
 from .textures import sample
 
 SHADOW_REACH = 1.7  # half of its width in units of its depth
@@ -45,18 +45,16 @@ def _cast_room(room: Room, camera: Camera, xs, ys, first: int):
     gy = ((ys - camera.size[1] / 2) / camera.focal)[:, :, None].astype(np.float32)
     basis = camera.basis.astype(np.float32)
     low, high = (-camera.eye).astype(np.float32), (room.extent - camera.eye).astype(np.float32)
-    depth, axis = None, None
+    depth = np.full((len(xs), ys.shape[1], xs.shape[1]), FAR)
+    hit = np.zeros(depth.shape, np.int32)
     for k in range(3):
         d = basis[k, 2] + gx * basis[k, 0] + gy * basis[k, 1]
         d = np.where(np.abs(d) < 1e-7, np.float32(1e-7), d)
         t = np.where(d > 0, high[k], low[k]) / d
-        face = (first + (4, 0, 2)[k] + (d > 0)).astype(np.int32)
-        if depth is None:
-            depth, axis = t, face
-        else:
-            closer = t < depth
-            depth, axis = np.where(closer, t, depth), np.where(closer, face, axis)
-    return depth, axis
+        closer = t < depth
+        np.copyto(depth, t, where=closer)
+        np.copyto(hit, first + (4, 0, 2)[k] + (d > 0), where=closer, casting='same_kind')
+    return depth, hit
 
 
 def _shadow_map(solids: Solids, light: Light, size: int) -> np.ndarray:
@@ -128,7 +126,7 @@ def _normals_and_uv(solids: Solids, hit: np.ndarray, points: np.ndarray):
     uv[0, ball] = np.arctan2(local[0, ball], local[2, ball]) * half[0, ball]
     uv[1, ball] = np.arcsin(np.clip(local[1, ball], -1, 1)) * half[1, ball]
 
-    tube = np.flatnonzero(shape == 2)
+    tube = np.flatnonzero(shape == FRUSTUM)
     taper = np.array([s.taper for s in solids.solids], np.float32)[hit[tube]].T
     x, y, z = local[:, tube]
     slope = (taper[1] - taper[0]) / 2
@@ -221,11 +219,11 @@ def _shade_rays(solids, room, light, camera, table, shadow, rays, depth, hit) ->
 
 
 def render(solids: Solids, room: Room, light: Light, camera: Camera, shadow_size: int = 160):
-    """Render a frame; the shadow map is shadow_size pixels square, near the camera more are needed.
+    """Render a frame; the shadow map is shadow_size pixels square: the nearer the camera, the more are needed.
 
     Returns:
-    radiance (H, W, 3) float32 linear, depth (H, W) float32 metres, hit (H, W) int32: the index of the solid at
-    each pixel's centre, or len(solids) + 0 floor, 1 ceiling, 2 to 5 walls.
+        radiance (H, W, 3) float32 linear; depth (H, W) float32 metres; hit (H, W) int32, the index of the solid at
+        each pixel's centre, or the number of solids + 0 for the floor, + 1 for the ceiling, + 2 to 5 for the walls.
     """
     width, height = camera.size
     # grid 0: centres (one spare row and column), grid 1: corners

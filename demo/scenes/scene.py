@@ -13,17 +13,17 @@ from .thing import Thing
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object of a scene, seen or not."""
+    """One object of a synthetic scene, seen or not."""
 
     name: str  # a key of labels.LABELS
     instance: int  # its number in Scene.instance, from 1
     area: int  # visible pixels
-    crowd: bool  # a row of many of its class
+    crowd: bool  # many touching things of its class, as one object
 
 
 @dataclass
 class Scene:
-    """An image and all that is known about it; height H, width W."""
+    """A synthetic image and all that is known about it; height H, width W."""
 
     image: np.ndarray  # (H, W, 3) uint8 RGB
     semantic: np.ndarray  # (H, W) uint8, ADE20K ids, 1 to 150
@@ -47,7 +47,7 @@ def _flatten(things: list[Thing]) -> list[Thing]:
 
 
 def render_layout(layout: Layout, rng: np.random.Generator, shadow_size: int = 160) -> Scene:
-    """Light and photograph a layout."""
+    """Light and photograph a layout; `rng` draws the light and the camera's flaws, shadow_size: see render.render."""
     light = random_light(rng, layout.room.extent)
     things = _flatten(layout.things)
     solids = [solid for thing in things for solid in thing.solids]
@@ -63,11 +63,14 @@ def render_layout(layout: Layout, rng: np.random.Generator, shadow_size: int = 1
 
 
 def render_scene(seed, size: tuple[int, int] = (192, 144)) -> Scene:
-    """A furnished room.
+    """A synthetic furnished room.
 
     Args:
-        seed: an int or a sequence of ints; the same seed gives the same scene.
+        seed: an int or a sequence of ints, none negative; the same seed gives the same scene.
         size: width and height in pixels.
+
+    Returns:
+        The image with its labels and metric depth; shapes and units: see Scene.
     """
     rng = np.random.default_rng(seed)
     return render_layout(furnished_room(rng, size), rng)

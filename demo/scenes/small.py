@@ -6,7 +6,7 @@ import numpy as np
 
 from .materials import any_surface, darker, fabric, hard, linear, paint, surface, wood
 from .raycast import ELLIPSOID, yaw_matrix
-from .thing import Thing, placed
+from .thing import Thing, Top, placed
 
 
 def lamp(rng, floor: bool) -> Thing:
@@ -33,6 +33,7 @@ def lamp(rng, floor: bool) -> Thing:
 
 
 def ball(rng) -> Thing:
+    """A patterned ball, its axis anywhere."""
     radius = rng.uniform(0.1, 0.15)
     thing = Thing('ball', size=(2 * radius,) * 3)
     hue = rng.random()
@@ -45,6 +46,7 @@ def ball(rng) -> Thing:
 
 
 def carton(rng, scale: float = 1.0) -> Thing:
+    """A box with tape around it or a lid."""
     w, h, d = scale * rng.uniform(0.14, 0.3), scale * rng.uniform(0.2, 0.45), scale * rng.uniform(0.14, 0.26)
     thing = Thing('box', size=(2 * w, h, 2 * d))
     if rng.random() < 0.5:
@@ -58,11 +60,12 @@ def carton(rng, scale: float = 1.0) -> Thing:
         thing.box(tape, (-across, across), (h * 0.7, h + 0.003), (-d - 0.003, d + 0.003))
     else:  # a lid
         thing.box(darker(look, 0.8), (-w - 0.012, w + 0.012), (h * 0.82, h + 0.008), (-d - 0.012, d + 0.012))
-    thing.tops.append((0, 0, h + 0.008, w - 0.03, d - 0.03, []))
+    thing.tops.append(Top(0, 0, h + 0.008, w - 0.03, d - 0.03))
     return thing
 
 
 def bottle(rng, scale: float = 1.0) -> Thing:
+    """Body, shoulder, neck and cap; most with a label."""
     h, radius = scale * rng.uniform(0.26, 0.36), scale * rng.uniform(0.036, 0.05)
     thing = Thing('bottle', size=(2 * radius, h, 2 * radius))
     glass = surface(rng, linear(rng.random(), rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.8)), (0.02,) * 3, gloss=0.7)
@@ -77,7 +80,7 @@ def bottle(rng, scale: float = 1.0) -> Thing:
 
 
 def vase(rng, scale: float = 1.0) -> Thing:
-    """A bulging pot with a narrow waist and a flared lip; now and then with stalks in it."""
+    """A bulging pot with a narrow waist and a flared lip."""
     h, radius = scale * rng.uniform(0.24, 0.42), scale * rng.uniform(0.075, 0.12)
     thing = Thing('vase', size=(2 * radius, h, 2 * radius))
     look = replace(any_surface(rng), period=rng.uniform(0.2, 0.4), gloss=0.35)
@@ -151,8 +154,8 @@ def book(rng, scale: float = 1.0, standing: bool = False) -> Thing:
 def pile_of_books(rng) -> Thing:
     """Several books of different sizes on top of each other; one object of the class."""
     thing = Thing('book')
-    y, count = 0.0, rng.integers(2, 5)
-    for _ in range(count):
+    y = 0.0
+    for _ in range(rng.integers(2, 5)):
         one = placed(book(rng), np.array([rng.normal(0, 0.008), y, rng.normal(0, 0.008)]), rng.normal(0, 0.2))
         thing.solids += one.solids
         y += one.size[1] + 0.001
@@ -185,6 +188,7 @@ def row_of_bottles(rng, width: float) -> Thing:
 
 
 def television(rng, stand: bool = True) -> Thing:
+    """A flat screen, on or off, with a foot or for a wall."""
     w = rng.uniform(0.32, 0.55)
     h = w * rng.uniform(1.1, 1.2)
     thing = Thing('television receiver', size=(2 * w, h, 0.2 if stand else 0.07))

@@ -29,7 +29,7 @@ def _noise(rng: np.random.Generator, cells_y: int, cells_x: int) -> np.ndarray:
 
 def _fractal(rng: np.random.Generator, cells: int = 3, stretch: int = 1) -> np.ndarray:
     octaves = [_noise(rng, cells * 2**i, max(1, cells * 2**i // stretch)) * 0.5**i for i in range(4)]
-    noise = sum(octaves)
+    noise = np.sum(octaves, axis=0)
     return (noise - noise.min()) / np.ptp(noise)
 
 
@@ -107,18 +107,18 @@ def _draw(name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def atlas() -> np.ndarray:
-    """(len(PATTERNS) * side, len(BLURS) * side, 2) float32 with side = TILE + 2 * PAD: a row per pattern, a column
-    per blur. The same in every process: its seed is fixed."""
+    """(len(PATTERNS) * side, len(BLURS) * side, 2) float32 with side = TILE + 2 * PAD.
+
+    A row per pattern, a column per blur. The same in every process: its seed is fixed.
+    """
     rows = []
     for index, name in enumerate(PATTERNS):
         tile = np.stack(_draw(name, np.random.default_rng([20, index])), axis=-1).astype(np.float32)
         row = []
         for blur in BLURS:
-            wrapped = np.pad(tile, ((TILE // 2,) * 2, (TILE // 2,) * 2, (0, 0)), mode='wrap')
-            if blur:
-                wrapped = cv2.GaussianBlur(wrapped, (0, 0), blur)
+            wide = np.pad(tile, ((TILE // 2,) * 2, (TILE // 2,) * 2, (0, 0)), mode='wrap')
             cut = slice(TILE // 2 - PAD, TILE // 2 + TILE + PAD)
-            row.append(wrapped[cut, cut])
+            row.append((cv2.GaussianBlur(wide, (0, 0), blur) if blur else wide)[cut, cut])
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows, axis=0)
 
@@ -143,7 +143,7 @@ def sample(pattern: np.ndarray, uv: np.ndarray, footprint: np.ndarray) -> np.nda
     columns = 4096
     count = len(map_x)
     rows = -(-count // columns)
-    folded = np.zeros((2, rows * columns), np.float32)
-    folded[0, :count], folded[1, :count] = map_x, map_y
-    folded = folded.reshape(2, rows, columns)
-    return cv2.remap(atlas(), folded[0], folded[1], cv2.INTER_LINEAR).reshape(-1, 2)[:count]
+    padded = np.zeros((2, rows * columns), np.float32)
+    padded[0, :count], padded[1, :count] = map_x, map_y
+    folded_x, folded_y = padded.reshape(2, rows, columns)
+    return cv2.remap(atlas(), folded_x, folded_y, cv2.INTER_LINEAR).reshape(-1, 2)[:count]

@@ -12,19 +12,30 @@ from .raycast import BOX, FRUSTUM, Solid, Surface, yaw_matrix
 
 
 @dataclass
+class Top:
+    """A free rectangle that others may stand on; metres."""
+
+    x: float  # its centre
+    z: float
+    y: float  # its height
+    half_w: float
+    half_d: float
+    taken: list[tuple[np.ndarray, float]] = field(default_factory=list)  # centre (2,) from the top's, radius
+
+
+@dataclass
 class Thing:
-    """An object before it is placed: its class, its solids, its footprint and height, where others may stand on it."""
+    """An object of one class: its solids, its footprint and height, where others may stand on it."""
 
     name: str  # a key of labels.LABELS
     solids: list[Solid] = field(default_factory=list)
     size: tuple[float, float, float] = (1.0, 1.0, 1.0)  # width, height, depth
-    tops: list[tuple[float, float, float, float, float]] = field(
-        default_factory=list
-    )  # x, z, y, half width, half depth
+    tops: list[Top] = field(default_factory=list)
     crowd: bool = False  # many touching things of the class, which COCO marks as one crowd
     parts: list['Thing'] = field(default_factory=list)  # fixed companions of another class: cushions, pillows
 
     def add(self, shape: int, surface: Surface, centre, half, turn=None, taper=(1.0, 1.0)) -> None:
+        """Any solid; the arguments are those of raycast.Solid."""
         turn = np.eye(3) if turn is None else turn
         self.solids.append(Solid(shape, np.array(centre, float), np.array(half, float), surface, turn, taper))
 
@@ -39,16 +50,17 @@ class Thing:
 
 
 def attach(thing: Thing, part: Thing, at, yaw: float = 0.0) -> None:
+    """Make `part` a companion of `thing`: an object of its own that moves with it, its foot at (x, y, z) = `at`."""
     thing.parts.append(placed(part, np.array(at, float), yaw))
 
 
 def placed(thing: Thing, at: np.ndarray, yaw: float) -> Thing:
-    """A copy of the thing and its parts, turned by yaw (radians) and moved so that its foot is at `at`."""
+    """A copy of the thing and its parts, turned by yaw (radians) and moved so that its foot is at `at`, (3,) metres."""
     turn = yaw_matrix(yaw)
     solids = [Solid(s.shape, turn @ s.centre + at, s.half, s.surface, turn @ s.turn, s.taper) for s in thing.solids]
     parts = [placed(part, at, yaw) for part in thing.parts]
     tops = []
-    for x, z, y, half_w, half_d, taken in thing.tops:
-        world = turn @ np.array([x, y, z]) + at
-        tops.append((world[0], world[2], world[1], half_w, half_d, taken))
+    for top in thing.tops:
+        x, y, z = turn @ np.array([top.x, top.y, top.z]) + at
+        tops.append(replace(top, x=x, y=y, z=z, taken=list(top.taken)))
     return replace(thing, solids=solids, parts=parts, tops=tops)

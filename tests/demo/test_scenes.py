@@ -1,0 +1,463 @@
+"""The synthetic scenes: their geometry against their labels, and what is written through the readers of upstream."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from daga_mm import compat  # noqa: F401  lets mmdet and mmseg load where mmcv was not compiled
+from demo.scenes import CLASSES, COCO_CATEGORIES, LABELS, render_portrait, render_scene, writers
+from demo.scenes.cli import main
+from demo.scenes.formats import MIN_AREA, polygons, sensor_depth, uncompressed_rle, without_scraps
+from demo.scenes.labels import CEILING, FLOOR, WALL, WNIDS
+from demo.scenes.portrait import SUBJECTS
+from demo.scenes.writers import WRITERS
+
+from ..conftest import REPOSITORY
+
+SIZE = (96, 72)
+SEED = 7  # both splits show a crowd
+COUNTS = (3, 2)
+PORTRAITS = (len(CLASSES) + 2, len(CLASSES))
+SPLITS = ('train', 'val')
+SCRIPT = REPOSITORY / 'demo' / 'make_scenes.py'
+
+
+@pytest.fixture(scope='module')
+def scenes():
+    """The scenes of both splits as rendered, to hold against what was written."""
+    return [[render_scene((SEED, split, i), SIZE) for i in range(COUNTS[split])] for split in (0, 1)]
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    """Every layout, written once."""
+    folder = tmp_path_factory.mktemp('scenes')
+    return {name: write(name, folder / name) for name in WRITERS}
+
+
+def write(layout, root, seed=SEED, workers=1):
+    counts, size = (PORTRAITS, (48, 48)) if layout == 'imagenet' else (COUNTS, SIZE)
+    return WRITERS[layout](root, *counts, seed, size, workers)
+
+
+def contents(root):
+    """Every file's bytes by its path."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob('*')) if path.is_file()}
+
+
+def assert_same_picture(loaded_bgr, rendered_rgb):
+    """Equal but for what JPEG does to noise; swapped channels or a shifted row are more than twice as far off."""
+    assert loaded_bgr.shape == rendered_rgb.shape
+    assert np.abs(loaded_bgr[..., ::-1].astype(int) - rendered_rgb).mean() < 6
+
+
+# -- one scene ----------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_is_a_scene():
+    one, again, other = (render_scene(seed, SIZE) for seed in ((1, 0, 4), (1, 0, 4), (1, 0, 5)))
+    for field in ('image', 'semantic', 'instance', 'depth'):
+        assert np.array_equal(getattr(one, field), getattr(again, field))
+        assert not np.array_equal(getattr(one, field), getattr(other, field))
+    assert one.objects == again.objects
+
+
+def test_shapes_and_types(scenes):
+    for scene in scenes[0]:
+        shape = SIZE[::-1]
+        assert scene.image.shape == (*shape, 3)
+        assert scene.semantic.shape == scene.instance.shape == scene.depth.shape == shape
+        types = scene.image.dtype, scene.semantic.dtype, scene.instance.dtype, scene.depth.dtype
+        assert types == (np.uint8, np.uint8, np.int32, np.float32)
+        assert np.isfinite(scene.depth).all()
+        assert scene.depth.min() > 0
+        assert scene.image.std() > 20  # neither black nor washed out
+
+
+def test_each_object_has_its_class_and_its_area(scenes):
+    for scene in scenes[0] + scenes[1]:
+        assert np.array_equal(scene.instance == 0, np.isin(scene.semantic, [WALL, FLOOR, CEILING]))
+        assert [thing.instance for thing in scene.objects] == list(range(1, len(scene.objects) + 1))
+        assert [thing.name for thing in scene.objects] == [thing.name for thing in scene.things]
+        for thing in scene.objects:
+            mask = scene.instance == thing.instance
+            assert thing.area == mask.sum()
+            assert (scene.semantic[mask] == LABELS[thing.name].ade).all()
+
+
+def points_of(scene):
+    """(H, W, 3) world coordinates of the pixels, from depth, intrinsics and the camera's place alone."""
+    rows, columns = np.indices(scene.depth.shape) + 0.5
+    rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(scene.intrinsics).T
+    camera = scene.layout.camera
+    return camera.eye + (scene.depth[..., None] * rays) @ camera.basis.T
+
+
+def bounds_of(thing):
+    """The lower and upper corner of a placed thing's solids."""
+    reach = np.array([np.abs(solid.turn) @ solid.half for solid in thing.solids])
+    centre = np.array([solid.centre for solid in thing.solids])
+    return (centre - reach).min(0), (centre + reach).max(0)
+
+
+@pytest.mark.parametrize('make', [lambda: render_scene(3, SIZE), lambda: render_portrait(3, 'chair', (64, 64))])
+def test_depth_lies_on_the_geometry(make):
+    scene = make()
+    points, extent = points_of(scene), scene.layout.room.extent
+    millimetre = 1e-3
+    assert (points > -millimetre).all()
+    assert (points < extent + millimetre).all()
+    assert np.abs(points[scene.semantic == FLOOR][:, 1]).max() < millimetre
+    walls = points[scene.semantic == WALL][:, [0, 2]]
+    assert np.minimum(np.abs(walls), np.abs(walls - extent[[0, 2]])).min(1).max() < millimetre
+    ceiling = points[scene.semantic == CEILING][:, 1]
+    assert (np.abs(ceiling - extent[1]) < millimetre).all()
+    seen = [(thing, placed) for thing, placed in zip(scene.objects, scene.things, strict=True) if thing.area]
+    assert seen
+    for thing, placed in seen:
+        low, high = bounds_of(placed)
+        mine = points[scene.instance == thing.instance]
+        assert (mine > low - millimetre).all()
+        assert (mine < high + millimetre).all()
+
+
+def test_the_picture_shows_what_the_labels_say(scenes):
+    def unexplained(image, labels):
+        """The grey values' spread within the parts."""
+        grey, (_, part) = image.mean(-1).ravel(), np.unique(labels, return_inverse=True)
+        part = part.ravel()
+        mean = np.bincount(part, grey) / np.bincount(part)
+        return ((grey - mean[part]) ** 2).mean()
+
+    for scene in scenes[0] + scenes[1]:
+        labels = scene.instance * 256 + scene.semantic
+        right = unexplained(scene.image, labels)
+        for wrong in (labels[:, ::-1], labels[::-1], np.roll(labels, 6, 1)):
+            assert right < unexplained(scene.image, wrong)
+
+
+def test_a_portrait_is_mostly_its_subject():
+    assert set(SUBJECTS) == set(CLASSES)
+    for seed, name in enumerate(CLASSES):
+        scene = render_portrait(seed, name, (48, 48))
+        assert max(thing.area for thing in scene.objects if thing.name == name) >= 0.06 * 48 * 48
+    with pytest.raises(ValueError, match="no class 'rug'"):
+        render_portrait(0, 'rug')
+
+
+# -- names and formats --------------------------------------------------------------------------------------------
+
+
+def test_names_and_ids_are_those_of_the_real_data_sets():
+    ade = pytest.importorskip('mmseg.datasets').ADE20KDataset.METAINFO['classes']
+    coco = pytest.importorskip('mmdet.datasets').CocoDataset.METAINFO['classes']
+    assert [ade[label.ade - 1].strip() for label in LABELS.values()] == list(LABELS)  # mmseg spells it 'bed '
+    assert (ade[WALL - 1], ade[FLOOR - 1], ade[CEILING - 1]) == ('wall', 'floor', 'ceiling')
+    assert tuple(category['name'] for category in COCO_CATEGORIES) == coco
+    assert len({category['id'] for category in COCO_CATEGORIES}) == 80
+    assert COCO_CATEGORIES[-1]['id'] == 90
+    named = {category['id']: category['name'] for category in COCO_CATEGORIES}
+    other_words = {
+        'table': 'dining table', 'plant': 'potted plant', 'sofa': 'couch', 'ball': 'sports ball',
+        'television receiver': 'tv',
+    }  # fmt: skip
+    for name, label in LABELS.items():
+        assert label.coco is None or named[label.coco] == other_words.get(name, name)
+
+
+def test_wnids_are_imagenets():
+    info = pytest.importorskip('timm.data').ImageNetInfo('imagenet-1k')
+    described = dict(zip(info.label_names(), info.label_descriptions(), strict=True))
+    other_words = {'bed': 'four-poster', 'plant': 'flowerpot', 'sofa': 'couch', 'box': 'carton'}
+    for name, wnid in WNIDS.items():
+        assert other_words.get(name, name.split()[0]) in described[wnid]
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_run_lengths_and_outlines_give_the_mask_back(first):
+    mask_tools = pytest.importorskip('pycocotools.mask')
+    mask = np.zeros((24, 20), np.uint8)
+    mask[2:20, 3:18] = 1
+    mask[5:9, 6:9] = mask[11:17, 10:15] = 0  # two holes
+    mask[13, 12] = 1  # an island in one of them
+    mask[22:, 0] = 1
+    mask[0, 0] = first  # run lengths begin with the zeros, of which there may be none
+    assert np.array_equal(mask_tools.decode(mask_tools.frPyObjects(uncompressed_rle(mask), 24, 20)), mask)
+    assert np.array_equal(mask_tools.decode(mask_tools.merge(mask_tools.frPyObjects(polygons(mask), 24, 20))), mask)
+
+
+def test_scraps_are_left_out():
+    mask = np.zeros((8, 8), bool)
+    mask[1:3, 1:3] = mask[5, 5:8] = True
+    kept = without_scraps(mask)
+    assert kept[1:3, 1:3].all()
+    assert kept.sum() == 4
+
+
+def test_the_sensor_has_no_reading_behind_edges_and_out_of_range():
+    depth = np.full((60, 60), 2.0, np.float32)
+    depth[:, 30:], depth[:10], depth[50:] = 3.0, 0.4, 11.0
+    millimetres = sensor_depth(SimpleNamespace(depth=depth), np.random.default_rng(0))
+    assert millimetres.dtype == np.uint16
+    assert not millimetres[:10].any()
+    assert not millimetres[50:].any()
+    assert not millimetres[:, 30].any()
+    near, far = millimetres[11:49, :30], millimetres[11:49, 31:]
+    assert set(np.unique(near)) <= {0, 2000}
+    assert set(np.unique(far)) <= {0, 3000}
+    assert 0.001 < (np.concatenate([near, far], axis=1) == 0).mean() < 0.03
+
+
+# -- through the readers ------------------------------------------------------------------------------------------
+
+
+def annotated(scene):
+    """The masks that a scene's COCO annotations must have, in order: {instance: mask}."""
+    masks = {
+        thing.instance: without_scraps(scene.instance == thing.instance)
+        for thing in scene.objects
+        if LABELS[thing.name].coco
+    }
+    return {number: mask for number, mask in masks.items() if mask.sum() >= MIN_AREA}
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_coco_through_pycocotools(written, scenes, split):
+    coco = pytest.importorskip('pycocotools.coco').COCO(
+        written['coco'] / 'annotations' / f'instances_{SPLITS[split]}2017.json'
+    )
+    assert 'ynthetic' in coco.dataset['info']['description']
+    assert len(coco.anns) == len(coco.dataset['annotations'])  # ids are unique
+    images = coco.loadImgs(sorted(coco.getImgIds()))
+    assert len(images) == COUNTS[split]
+    crowds = 0
+    for image, scene in zip(images, scenes[split], strict=True):
+        picture = cv2.imread(str(written['coco'] / f'{SPLITS[split]}2017' / image['file_name']))
+        assert_same_picture(picture, scene.image)
+        assert (image['width'], image['height']) == SIZE
+        annotations = coco.loadAnns(sorted(coco.getAnnIds(image['id'])))
+        for annotation, (number, mask) in zip(annotations, annotated(scene).items(), strict=True):
+            thing = scene.objects[number - 1]
+            assert np.array_equal(coco.annToMask(annotation), mask)
+            assert annotation['category_id'] == LABELS[thing.name].coco
+            assert annotation['area'] == mask.sum()
+            x, y, w, h = annotation['bbox']
+            assert mask[y : y + h, x : x + w].sum() == mask.sum()
+            assert all(edge.any() for edge in (mask[y], mask[y + h - 1], mask[:, x], mask[:, x + w - 1]))
+            assert annotation['iscrowd'] == thing.crowd
+            assert isinstance(annotation['segmentation'], dict if thing.crowd else list)
+            crowds += thing.crowd
+    assert crowds
+
+
+def test_coco_ids_differ_between_the_splits(written):
+    coco = pytest.importorskip('pycocotools.coco').COCO
+    train, val = (coco(written['coco'] / 'annotations' / f'instances_{split}2017.json') for split in SPLITS)
+    assert not set(train.imgs) & set(val.imgs)
+    assert not set(train.anns) & set(val.anns)
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_coco_through_mmdet(written, scenes, split):
+    datasets = pytest.importorskip('mmdet.datasets')
+    transforms = pytest.importorskip('mmdet.datasets.transforms')
+    loading = pytest.importorskip('mmcv.transforms').LoadImageFromFile()
+    name = SPLITS[split]
+    dataset = datasets.CocoDataset(
+        data_root=str(written['coco']),
+        ann_file=f'annotations/instances_{name}2017.json',
+        data_prefix=dict(img=f'{name}2017/'),
+        pipeline=[loading, transforms.LoadAnnotations(with_bbox=True, with_mask=True, box_type=None)],
+    )
+    assert len(dataset) == COUNTS[split]
+    for sample, scene in zip(dataset, scenes[split], strict=True):
+        assert_same_picture(sample['img'], scene.image)
+        expected = annotated(scene)
+        things = [scene.objects[number - 1] for number in expected]
+        assert np.array_equal(sample['gt_masks'].to_ndarray(), np.array(list(expected.values()), np.uint8))
+        assert sample['gt_ignore_flags'].tolist() == [thing.crowd for thing in things]
+        named = [COCO_CATEGORIES[label]['id'] for label in sample['gt_bboxes_labels']]
+        assert named == [LABELS[thing.name].coco for thing in things]
+        for box, mask in zip(sample['gt_bboxes'], expected.values(), strict=True):
+            rows, columns = np.nonzero(mask)
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_ade20k_through_mmseg(written, scenes, split):
+    datasets = pytest.importorskip('mmseg.datasets')
+    loading = pytest.importorskip('mmcv.transforms').LoadImageFromFile()
+    folder = ('training', 'validation')[split]
+    dataset = datasets.ADE20KDataset(
+        data_root=str(written['ade20k'] / 'ADEChallengeData2016'),
+        data_prefix=dict(img_path=f'images/{folder}', seg_map_path=f'annotations/{folder}'),
+        pipeline=[loading, datasets.LoadAnnotations()],
+    )
+    assert dataset.reduce_zero_label
+    assert len(dataset) == COUNTS[split]
+    for sample, scene in zip(dataset, scenes[split], strict=True):
+        assert_same_picture(sample['img'], scene.image)
+        assert np.array_equal(sample['gt_seg_map'], scene.semantic.astype(int) - 1)
+        assert sample['gt_seg_map'].max() < 150  # the ignored 255 does not occur
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_nyu_through_mmseg(written, scenes, split):
+    datasets = pytest.importorskip('mmseg.datasets')
+    loading = pytest.importorskip('mmcv.transforms').LoadImageFromFile()
+    depth_loading = pytest.importorskip('mmseg.datasets.transforms').LoadDepthAnnotation(depth_rescale_factor=1e-3)
+    folder = ('train', 'test')[split]
+    dataset = datasets.NYUDataset(
+        data_root=str(written['nyu']),
+        data_prefix=dict(img_path=f'images/{folder}', depth_map_path=f'annotations/{folder}'),
+        pipeline=[loading, depth_loading],
+    )
+    assert len(dataset) == COUNTS[split]
+    for sample, scene in zip(dataset, scenes[split], strict=True):
+        assert_same_picture(sample['img'], scene.image)
+        metres = sample['gt_depth_map']
+        valid = metres > 0
+        assert 0.5 < valid.mean() < 1
+        assert np.abs(metres - scene.depth)[valid].max() < 1e-3
+
+
+@pytest.mark.parametrize('split', [0, 1])
+def test_imagenet_through_torchvision_and_mmpretrain(written, split):
+    datasets = pytest.importorskip('torchvision.datasets')
+    dataset = datasets.ImageFolder(written['imagenet'] / SPLITS[split])
+    assert dataset.classes == sorted(WNIDS.values())
+    shares = np.bincount(dataset.targets)
+    assert shares.sum() == PORTRAITS[split]
+    assert shares.max() - shares.min() <= 1
+    index = int(re.search(r'(\d+)\.JPEG$', dataset.samples[0][0])[1]) - 1
+    name = CLASSES[index % len(CLASSES)]
+    image, target = dataset[0]
+    assert dataset.classes[target] == WNIDS[name]
+    scene = render_portrait((SEED, split, index), name, (48, 48))
+    assert_same_picture(np.asarray(image)[..., ::-1], scene.image)
+
+    pretrain = pytest.importorskip('mmpretrain.datasets')
+    theirs = pretrain.CustomDataset(data_root=str(written['imagenet']), data_prefix=SPLITS[split])
+    assert sorted((info['img_path'], info['gt_label']) for info in theirs) == sorted(dataset.samples)
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('layout', WRITERS)
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(written, layout, tmp_path):
+    expected = contents(written[layout])
+    assert contents(write(layout, tmp_path / 'two', workers=2)) == expected
+    other = contents(write(layout, tmp_path / 'other', seed=SEED + 1))
+    assert other.keys() == expected.keys()
+    pictures = [path for path in expected if path.endswith(('.jpg', '.JPEG', '.png'))]
+    assert pictures
+    assert all(other[path] != expected[path] for path in pictures)
+    assert b'ynthetic' in expected['README.txt']
+
+
+def test_what_is_there_is_left_alone(written, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError('rendered again')
+
+    monkeypatch.setattr(writers, 'render_scene', refuse)
+    assert write('coco', written['coco']) == written['coco']
+    with pytest.raises(AssertionError, match='rendered again'):
+        write('coco', tmp_path / 'coco')
+
+
+def test_another_request_replaces_what_the_generator_wrote(tmp_path):
+    root = WRITERS['nyu'](tmp_path / 'nyu', 2, 1, 0, (32, 24))
+    before = contents(root)
+    WRITERS['nyu'](root, 1, 1, 1, (32, 24))
+    after = contents(root)
+    assert after.keys() < before.keys()
+    assert after['spec.json'] != before['spec.json']
+    assert os.listdir(tmp_path) == ['nyu']
+
+
+@pytest.mark.parametrize('layout', WRITERS)
+def test_an_error_midway_leaves_nothing_or_what_was_there(layout, tmp_path, monkeypatch):
+    empty, kept = tmp_path / 'empty', tmp_path / 'kept'
+    empty.mkdir()
+    kept.mkdir()
+    write(layout, kept / layout)
+    before = contents(kept)
+    name = 'render_portrait' if layout == 'imagenet' else 'render_scene'
+    render, calls = getattr(writers, name), []
+
+    def break_off(*args):
+        calls.append(args)
+        if len(calls) % 3 == 0:
+            raise OSError('disk full')
+        return render(*args)
+
+    monkeypatch.setattr(writers, name, break_off)
+    for folder in (empty, kept):
+        with pytest.raises(OSError, match='disk full'):
+            write(layout, folder / layout, seed=SEED + 1)
+    assert not any(empty.iterdir())
+    assert contents(kept) == before
+
+
+def test_a_killed_process_leaves_nothing_under_the_name(tmp_path):
+    command = [sys.executable, str(SCRIPT), '--out', '.', '--formats', 'coco', '--workers', '1', '--size', '48', '36']
+    process = subprocess.Popen([*command, '--train', '10000', '--val', '1'], cwd=tmp_path)
+    try:
+        limit = time.monotonic() + 60
+        while not any(tmp_path.rglob('*.jpg')) and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL  # it was still at work
+    assert any(tmp_path.rglob('*.jpg'))
+    assert not (tmp_path / 'coco').exists()
+    done = subprocess.run(
+        [*command, '--train', '1', '--val', '1'], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(str(tmp_path / 'coco'))
+    assert {'spec.json', 'train2017', 'val2017', 'annotations'} < set(os.listdir(tmp_path / 'coco'))
+
+
+def test_a_foreign_folder_is_not_touched(tmp_path):
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'photos' / 'mine.jpg').write_bytes(b'mine')
+    (tmp_path / 'spec').mkdir()
+    (tmp_path / 'spec' / 'spec.json').write_text('{"generator": "another"}')
+    (tmp_path / 'file').write_text('mine')
+    for name in ('photos', 'spec', 'file'):
+        with pytest.raises(FileExistsError, match='name another folder'):
+            write('ade20k', tmp_path / name)
+    assert contents(tmp_path) == {
+        'file': b'mine', 'photos/mine.jpg': b'mine', 'spec/spec.json': b'{"generator": "another"}',
+    }  # fmt: skip
+    (tmp_path / 'empty').mkdir()
+    assert (WRITERS['nyu'](tmp_path / 'empty', 1, 1, 0, (32, 24)) / 'spec.json').is_file()
+
+
+def test_too_few_images_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='nyu needs 1 or more'):
+        WRITERS['nyu'](tmp_path / 'nyu', 1, 0)
+    with pytest.raises(ValueError, match=f'imagenet needs {len(CLASSES)} or more'):
+        WRITERS['imagenet'](tmp_path / 'imagenet', 100, len(CLASSES) - 1)
+    with pytest.raises(SystemExit, match='imagenet needs'):
+        main(['--out', str(tmp_path), '--formats', 'imagenet', '--train', '1'])
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_contact_sheet(tmp_path, capsys):
+    file = tmp_path / 'new' / 'sheet.png'
+    main(['--preview', str(file), '--size', '48', '36'])
+    assert capsys.readouterr().out.strip() == str(file)
+    sheet = cv2.imread(str(file))
+    assert sheet.shape == (7 * 36, 2 * 4 * 48, 3)
+    assert_same_picture(sheet[:36, :48], render_scene((0, 0, 0), (48, 36)).image)
