@@ -56,7 +56,7 @@ def allow_mmengine_checkpoints() -> None:
     torch.serialization.add_safe_globals(_safe_globals())
 
 
-def load_checkpoint_file(path: str | Path) -> dict[str, Any]:
+def load_checkpoint_file(path: str | Path) -> Any:
     """Load a file that torch saved, onto the CPU, and without running any code that may be in it.
 
     Args:
@@ -66,19 +66,25 @@ def load_checkpoint_file(path: str | Path) -> dict[str, Any]:
         What was saved.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        OSError: there is no such file, or it can't be opened.
         ValueError: the file asks for a function or class that is not allowed, is damaged, or none of torch's.
     """
     allow_mmengine_checkpoints()
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL (\S+)', str(error))
-        if found is None:
-            raise ValueError(f'{path} is damaged, or not a file that torch saved: {error}') from error
-        raise ValueError(
-            f'{path} was not loaded: it asks for {found[1]}, which is neither a tensor nor part of an '
-            'mmengine checkpoint, and could run code. Do not trust a file only to get past this. If you know '
-            'its origin, open it where nothing can be lost, and save its state dict with '
-            'safetensors.torch.save_file.'
-        ) from error
+    with open(path, 'rb') as file:
+        try:
+            return torch.load(file, map_location='cpu', weights_only=True)
+        except Exception as error:  # bytes that are no checkpoint make torch fail in every way there is
+            # Where torch advises weights_only=False its words are left out: that would run the file's code.
+            cause = None if 'weights_only' in str(error) else error
+            raise ValueError(f'{path} was not loaded: {_fault(error)}') from cause
+
+
+def _fault(error: Exception) -> str:
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    if found is None:
+        return 'it is damaged (fetch it again), or no state dict or checkpoint that torch.save wrote.'
+    return (
+        f'it asks for {found[1]}, which is neither a tensor nor part of an mmengine checkpoint, and could run code. '
+        'Do not trust a file only to get past this. If you know its origin, open it where nothing can be lost, and '
+        'save its state dict with safetensors.torch.save_file.'
+    )

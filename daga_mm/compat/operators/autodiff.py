@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 
-def gradients(
-    function: Callable[..., Tensor], inputs: Sequence[Tensor], grad_output: Tensor
-) -> tuple[Tensor, ...]:
+def gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor], grad_output: Tensor) -> tuple[Tensor, ...]:
     """The gradients of ``function(*inputs)``, one per input, for the gradient of its output."""
     with torch.enable_grad():
         leaves = [tensor.detach().requires_grad_() for tensor in inputs]

@@ -64,9 +64,7 @@ def softnms(
         dets[len(kept), 4] = left_scores[best]
         kept.append(box)
 
-        sides = torch.minimum(right_bottom[left], right_bottom[box]) - torch.maximum(
-            left_top[left], left_top[box]
-        )
+        sides = torch.minimum(right_bottom[left], right_bottom[box]) - torch.maximum(left_top[left], left_top[box])
         overlap = sides.clamp(min=0).prod(dim=1)  # (left,)
         iou = overlap / (areas[left] + areas[box] - overlap)
         if method == 2:

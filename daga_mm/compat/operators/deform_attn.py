@@ -11,9 +11,7 @@ from .autodiff import gradients, widen
 def _attend(value: Tensor, locations: Tensor, weights: Tensor, spatial_shapes: list[list[int]]) -> Tensor:
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch  # it imports us
 
-    attended = multi_scale_deformable_attn_pytorch(
-        widen(value), spatial_shapes, widen(locations), widen(weights)
-    )
+    attended = multi_scale_deformable_attn_pytorch(widen(value), spatial_shapes, widen(locations), widen(weights))
     return attended.to(value.dtype)
 
 

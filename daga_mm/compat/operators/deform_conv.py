@@ -27,9 +27,7 @@ def _convolve(
     stride, padding, dilation = strides
     wide_bias = None if bias is None else widen(bias)
     wide_mask = None if mask is None else widen(mask)
-    output = deform_conv2d(
-        widen(input), widen(offset), widen(weight), wide_bias, stride, padding, dilation, wide_mask
-    )
+    output = deform_conv2d(widen(input), widen(offset), widen(weight), wide_bias, stride, padding, dilation, wide_mask)
     return output.to(input.dtype)
 
 
@@ -126,9 +124,7 @@ def modulated_deform_conv_backward(
     """Write the gradients of ``modulated_deform_conv_forward`` into the five ``grad_`` tensors."""
     strides = _modulated_strides(**numbers)
 
-    def convolve(
-        input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor, bias: Tensor | None = None
-    ) -> Tensor:
+    def convolve(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         return _convolve(input, offset, weight, strides, mask, bias)
 
     inputs = [input, offset, weight, mask] + [bias] * with_bias

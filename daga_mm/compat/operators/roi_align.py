@@ -18,9 +18,7 @@ def _pool(
     aligned: bool,
 ) -> Tensor:
     wide = widen(features)
-    pooled = torchvision.ops.roi_align(
-        wide, rois.to(wide.dtype), output_size, spatial_scale, sampling_ratio, aligned
-    )
+    pooled = torchvision.ops.roi_align(wide, rois.to(wide.dtype), output_size, spatial_scale, sampling_ratio, aligned)
     return pooled.to(features.dtype)
 
 
