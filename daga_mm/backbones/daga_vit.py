@@ -210,8 +210,12 @@ class DAGAViT(BaseModule):
             self._trunk_origin = 'a checkpoint'
         elif self._trunk_origin is None:
             self._load_pretrained(self.init_cfg['checkpoint'])
-        elif self.init_cfg is None and self._trunk_origin == _RANDOM:
-            print_log(f'{self.arch}: {_RANDOM}, and the state dict holds none', 'current', logging.WARNING)
+        elif self._trunk_origin == _RANDOM:
+            # Nobody can want a trained adapter on a random trunk. The inferencers of mmdet and mmseg drop init_cfg.
+            raise ValueError(
+                f'the checkpoint does not hold the trunk, and this {self.arch} has no init_cfg to load it from: give '
+                'model.backbone.init_cfg, or a checkpoint with the trunk in it'
+            )
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

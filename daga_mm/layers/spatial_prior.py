@@ -1,9 +1,11 @@
 """The convolutional stem that gives a plain ViT detail finer than its patches."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 
-def _conv(in_channels: int, out_channels: int, stride: int, norm: type[nn.Module]) -> nn.Sequential:
+def _conv(in_channels: int, out_channels: int, stride: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
         norm(out_channels),
@@ -21,7 +23,7 @@ class SpatialPrior(nn.Module):
             a single process, and mmengine turns it into that on the CPU.
     """
 
-    def __init__(self, inplanes: int = 64, embed_dims: int = 384, norm: type[nn.Module] = nn.SyncBatchNorm) -> None:
+    def __init__(self, inplanes: int = 64, embed_dims: int = 384, norm: Callable[[int], nn.Module] = nn.SyncBatchNorm) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             _conv(3, inplanes, 2, norm),

@@ -1,0 +1,8 @@
+# Where data sets and weights are: the one place. Change a path for good here, for a shell by its environment variable
+# (ADE20K_ROOT=/data/ade), for a run of our tools by its name (--cfg-options ade20k_root=/data/ade).
+# `python -m daga_mm.doctor` says what it finds there.
+ade20k_root = '{{$ADE20K_ROOT:data/ade/ADEChallengeData2016}}'
+coco_root = '{{$COCO_ROOT:data/coco}}'
+nyu_root = '{{$NYU_ROOT:data/nyu}}'
+imagenet_root = '{{$IMAGENET_ROOT:data/imagenet}}'
+dinov3_checkpoints = '{{$DINOV3_CHECKPOINTS:checkpoints}}'

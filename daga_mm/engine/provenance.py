@@ -1,0 +1,47 @@
+"""Say whose numbers these are: fingerprints of the weights, in checkpoints and beside metrics."""
+
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.visualization import LocalVisBackend
+
+from ..backbones import DAGAViT
+from ..registry import HOOKS
+
+
+@HOOKS.register_module()
+class ProvenanceHook(Hook):
+    """Write the fingerprints of trunk and adapters into every checkpoint and every file of metrics.
+
+    In a checkpoint they are ``meta['fingerprints']``; in the JSON file of a test, ``trunk`` and ``adapters``; in the
+    log of a training run, a line after each validation's.
+    """
+
+    priority = 'HIGH'  # the logger, which writes the file of a test, comes after
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta']['fingerprints'] = fingerprints(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._write_line(runner, fingerprints(runner))
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        for part, value in fingerprints(runner).items():
+            runner.message_hub.update_info(f'test/{part}', value)
+
+    @master_only
+    def _write_line(self, runner: Runner, line: dict[str, Any]) -> None:
+        # Only the local files: TensorBoard and the like take no words among their scalars.
+        for backend in runner.visualizer._vis_backends.values():
+            if isinstance(backend, LocalVisBackend):
+                backend.add_scalars(line, step=0 if isinstance(runner._train_loop, dict | None) else runner.iter)
+
+
+def fingerprints(runner: Runner) -> dict[str, str]:
+    """The fingerprints of the runner's backbone; empty if it has no DAGAViT."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    found = next((module for module in model.modules() if isinstance(module, DAGAViT)), None)
+    return found.fingerprints() if found is not None else {}

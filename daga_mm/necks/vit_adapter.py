@@ -1,0 +1,220 @@
+"""A pyramid from a frozen ViT: a convolutional prior of the image reads the ViT's maps by deformable attention."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmcv.ops import MultiScaleDeformableAttention
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..layers import SpatialPrior
+from ..registry import MODELS
+
+STRIDES = (4, 8, 16, 32)
+Grids = list[tuple[int, int]]
+
+
+@MODELS.register_module()
+class ViTAdapterNeck(BaseModule):
+    """ViT-Adapter (arXiv:2205.08534) without its injectors, as DINOv3 uses it on its frozen models.
+
+    The trunk is not told what the prior saw, so that it can stay frozen and its maps can be computed first.
+    Published numbers of ViT-Adapter, which fine-tunes everything, don't carry over::
+
+        image ─► spatial prior ─► tokens at strides 8, 16, 32 ─► extractor ─► … ─► extractor ─► strides 8 16 32
+                       │ stride 4                                 ▲ map 1           ▲ map 4         │
+                       └──────────────────────────────── + upsampled stride 8 ◄─────────────────────┤
+                                                                       every output + its ViT map ──┴─► norm
+
+    Args:
+        embed_dims: Channels D of the backbone's maps, and of the four outputs.
+        patch_size: The backbone's, in pixels.
+        conv_inplane: Channels after the prior's stem.
+        num_heads: Heads of the deformable attention. None: one per 64 channels.
+        num_points: Points that each head reads.
+        deform_ratio: Channels of the attention's values, as a part of D.
+        ffn_ratio: Channels inside the extractors' feed-forward networks, as a part of D.
+        num_extra: Further extractors that read the last map.
+        drop_path_rate: Stochastic depth of the extractors.
+        norm_cfg: Norm of the prior and of the outputs. Synchronised batch norm is batch norm in a single process.
+        with_cp: Recompute activations in the backward pass, for memory.
+        init_cfg: Initialisation of the weights, as in mmengine.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        patch_size: int = 16,
+        conv_inplane: int = 64,
+        num_heads: int | None = None,
+        num_points: int = 4,
+        deform_ratio: float = 0.5,
+        ffn_ratio: float = 0.25,
+        num_extra: int = 2,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict | None = None,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.embed_dims = embed_dims
+        self.patch_size = patch_size
+        self.with_cp = with_cp
+        norm_cfg = norm_cfg or dict(type='SyncBN')
+
+        def norm(channels: int) -> nn.Module:
+            return build_norm_layer(norm_cfg, channels)[1]
+
+        self.prior = SpatialPrior(conv_inplane, embed_dims, norm)
+        self.level_embed = nn.Parameter(torch.zeros(len(STRIDES) - 1, embed_dims))
+        heads = num_heads or max(1, embed_dims // 64)
+        self.extractors = nn.ModuleList(
+            Extractor(embed_dims, heads, num_points, deform_ratio, ffn_ratio, drop_path_rate)
+            for _ in range(len(STRIDES) + num_extra)
+        )
+        self.up = nn.ConvTranspose2d(embed_dims, embed_dims, 2, stride=2)
+        self.norms = nn.ModuleList(norm(embed_dims) for _ in STRIDES)
+        nn.init.normal_(self.level_embed)
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The image and four maps of a ViT -> maps (B, D, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32.
+
+        Args:
+            inputs: The image (B, 3, H, W), as ``DAGAViT(with_image=True)`` puts it in front, then maps (B, D, h, w)
+                with h = ceil(H / patch_size).
+
+        Raises:
+            ValueError: Not an image and four maps, or maps of another grid.
+        """
+        image, maps = self._check(inputs)
+        height, width = image.shape[2:]
+        padded = F.pad(image, (0, -width % STRIDES[-1], 0, -height % STRIDES[-1]))
+        fine, *coarse = self.prior(padded)  # strides 4; 8, 16, 32
+        grids: Grids = [(level.shape[2], level.shape[3]) for level in coarse]
+        # The padded image and the maps cover different extents: everything is located in the maps' own unit square.
+        extent = [side * self.patch_size for side in maps[0].shape[2:]]
+        references = [_centres(*grid, stride, extent, image) for grid, stride in zip(grids, STRIDES[1:], strict=True)]
+        queries = torch.cat(
+            [level.flatten(2).transpose(1, 2) + embed for level, embed in zip(coarse, self.level_embed, strict=True)],
+            dim=1,
+        )  # (B, N, D)
+        points = torch.cat([reference.flatten(0, 1) for reference in references])  # (N, 2)
+        for index, extractor in enumerate(self.extractors):
+            features = maps[min(index, len(maps) - 1)]
+            if self.with_cp and torch.is_grad_enabled():
+                queries = checkpoint(extractor, queries, features, points, grids, use_reentrant=False)
+            else:
+                queries = extractor(queries, features, points, grids)
+
+        outputs = _split(queries, grids)
+        outputs.insert(0, self.up(outputs[0]) + fine)
+        references.insert(0, _centres(fine.shape[2], fine.shape[3], STRIDES[0], extent, image))
+        results = []
+        for output, features, reference, norm, stride in zip(
+            outputs, maps, references, self.norms, STRIDES, strict=True
+        ):
+            result = norm(output + _sample(features, reference))
+            results.append(result[..., : -(-height // stride), : -(-width // stride)])
+        return tuple(results)
+
+    def _check(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        shapes = [tuple(x.shape) for x in inputs]
+        if len(inputs) != 1 + len(STRIDES) or inputs[0].shape[1] != 3:
+            raise ValueError(
+                'ViTAdapterNeck takes an image and four maps (DAGAViT with with_image=True and four out_indices), '
+                f'not {shapes}'
+            )
+        image, *maps = inputs
+        grid = tuple(-(-side // self.patch_size) for side in image.shape[2:])
+        if any(m.shape[1:] != (self.embed_dims, *grid) for m in maps):
+            raise ValueError(
+                f'an image of {tuple(image.shape[2:])} pixels has maps of {(self.embed_dims, *grid)} at patches of '
+                f'{self.patch_size} pixels and embed_dims={self.embed_dims}, not {[s[1:] for s in shapes[1:]]}'
+            )
+        return image, maps
+
+
+class Extractor(nn.Module):
+    """Let the queries of a pyramid read one map, and process what they read.
+
+    Args:
+        embed_dims: Channels D.
+        num_heads: Heads of the deformable attention.
+        num_points: Points per head.
+        deform_ratio: Channels of the values, as a part of D.
+        ffn_ratio: Channels of the feed-forward network, as a part of D.
+        drop_path_rate: Stochastic depth of the feed-forward network.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        num_points: int = 4,
+        deform_ratio: float = 0.5,
+        ffn_ratio: float = 0.25,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(embed_dims)
+        self.feature_norm = nn.LayerNorm(embed_dims)
+        self.attention = MultiScaleDeformableAttention(
+            embed_dims,
+            num_heads,
+            num_levels=1,
+            num_points=num_points,
+            dropout=0.0,
+            batch_first=True,
+            value_proj_ratio=deform_ratio,
+        )
+        hidden = int(embed_dims * ffn_ratio)
+        self.ffn_norm = nn.LayerNorm(embed_dims)
+        self.fc1 = nn.Linear(embed_dims, hidden)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.fc2 = nn.Linear(hidden, embed_dims)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, queries: Tensor, features: Tensor, points: Tensor, grids: Grids) -> Tensor:
+        """Queries (B, N, D) -> queries (B, N, D).
+
+        Args:
+            queries: (B, N, D), the levels of the pyramid one after the other.
+            features: (B, D, h, w), the map.
+            points: (N, 2), the queries' x and y in the map's unit square; beyond it where the image was padded.
+            grids: Heights and widths of the levels.
+        """
+        shape = torch.tensor([features.shape[2:]], device=features.device)  # (1, 2)
+        queries = self.attention(
+            self.query_norm(queries),
+            value=self.feature_norm(features.flatten(2).transpose(1, 2)),
+            identity=queries,
+            reference_points=points[None, :, None].expand(len(queries), -1, -1, -1),  # (B, N, 1, 2)
+            spatial_shapes=shape,
+            level_start_index=shape.new_zeros(1),
+        )
+        hidden = self.fc1(self.ffn_norm(queries))
+        levels = [self.dwconv(level).flatten(2).transpose(1, 2) for level in _split(hidden, grids)]
+        return queries + self.drop_path(self.fc2(F.gelu(torch.cat(levels, dim=1))))
+
+
+def _split(tokens: Tensor, grids: Grids) -> list[Tensor]:
+    """Tokens (B, N, C) -> a map (B, C, h, w) per level."""
+    parts = tokens.transpose(1, 2).split([h * w for h, w in grids], dim=2)
+    return [part.unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
+
+
+def _centres(height: int, width: int, stride: int, extent: Sequence[int], like: Tensor) -> Tensor:
+    """Pixel centres (h, w, 2) of a level, x and y, in units of the extent (pixels high, wide) of the ViT's maps."""
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) * stride / extent[0]
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) * stride / extent[1]
+    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
+
+
+def _sample(features: Tensor, centres: Tensor) -> Tensor:
+    """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w')."""
+    grid = (2 * centres - 1).expand(len(features), -1, -1, -1).to(features.dtype)
+    return F.grid_sample(features, grid, padding_mode='border', align_corners=False)

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from daga_mm.necks import MapNorm, SimpleFPN
+
+
+def test_strides_from_the_last_map():
+    outputs = SimpleFPN(48, out_channels=32, num_outs=5)([torch.zeros(1, 1), torch.randn(2, 48, 4, 7)])
+    assert [tuple(x.shape) for x in outputs] == [
+        (2, 32, 16, 28), (2, 32, 8, 14), (2, 32, 4, 7), (2, 32, 2, 4), (2, 32, 1, 2)
+    ]  # fmt: skip
+
+
+def test_levels_keep_their_place():
+    model = SimpleFPN(4, out_channels=4, num_outs=4)
+    feature = torch.zeros(1, 4, 6, 6)
+    feature[..., 1, 4] = 50.0
+    base = model([torch.zeros_like(feature)])
+    for output, other, size in zip(model([feature]), base, (4, 2, 1, 0.5), strict=True):
+        changed = (output - other).abs().sum(dim=1)[0].nonzero().float().mean(dim=0)  # middle of what it touches
+        assert torch.allclose((changed + 0.5) / size, torch.tensor([1.5, 4.5]), atol=1.0)
+
+
+def test_every_parameter_gets_a_gradient():
+    model = SimpleFPN(48, out_channels=32)
+    sum(output.square().sum() for output in model([torch.randn(1, 48, 4, 4)])).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_too_few_outputs_are_refused():
+    with pytest.raises(ValueError, match='four outputs or more, not 3'):
+        SimpleFPN(48, num_outs=3)
+
+
+def test_map_norm_normalises_each_map_apart():
+    maps = [torch.randn(4, 8, 6, 6) * scale + scale for scale in (1.0, 50.0)]
+    for output in MapNorm(8, num_maps=2)(maps):
+        assert output.mean().abs() < 1e-5 and (output.std() - 1).abs() < 1e-2
+    with pytest.raises(ValueError):
+        MapNorm(8, num_maps=1)(maps)

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from daga_mm.necks import ViTAdapterNeck
+from daga_mm.necks.vit_adapter import Extractor, _centres, _sample
+
+DIMS = 48
+
+
+def neck(**kwargs) -> ViTAdapterNeck:
+    torch.manual_seed(0)
+    return ViTAdapterNeck(DIMS, **{'conv_inplane': 8, 'num_heads': 3} | kwargs)
+
+
+def inputs(height: int, width: int, patch: int = 16) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    grid = -(-height // patch), -(-width // patch)
+    shapes = [(2, 3, height, width)] + [(2, DIMS, *grid)] * 4
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def ramps(height: int, width: int, patch: int) -> torch.Tensor:
+    """A map (1, 2, h, w) that holds each patch's centre, x and y in pixels."""
+    y = (torch.arange(height) + 0.5) * patch
+    x = (torch.arange(width) + 0.5) * patch
+    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)])[None]
+
+
+@pytest.mark.parametrize(('size', 'patch'), [((64, 96), 16), ((75, 110), 16), ((57, 43), 14), ((40, 24), 8)])
+def test_strides_cover_any_image(size, patch):
+    outputs = neck(patch_size=patch)(inputs(*size, patch))
+    expected = [(2, DIMS, -(-size[0] // stride), -(-size[1] // stride)) for stride in (4, 8, 16, 32)]
+    assert [tuple(output.shape) for output in outputs] == expected
+
+
+@pytest.mark.parametrize('stride', [4, 8, 16, 32])
+def test_maps_are_read_where_the_pixels_are(stride):
+    # A map of 3 × 5 patches, on an image padded from 48 × 80 to 64 × 96 pixels.
+    height, width = 64 // stride, 96 // stride
+    centres = _centres(height, width, stride, (48, 80), torch.zeros(()))
+    read = _sample(ramps(3, 5, 16), centres)
+    pixels = ramps(height, width, stride)
+    inside = (pixels >= 8) & (pixels <= torch.tensor([80 - 8, 48 - 8])[None, :, None, None])
+    inside = inside.all(dim=1, keepdim=True).expand_as(read)
+    assert inside.any() and torch.allclose(read[inside], pixels[inside], atol=1e-4)
+
+
+def test_extractors_read_the_map_at_their_own_place():
+    extractor = Extractor(2, num_heads=1, num_points=1, deform_ratio=1.0, ffn_ratio=1.0)
+    attention = extractor.attention
+    for linear in (attention.value_proj, attention.output_proj):
+        torch.nn.init.eye_(linear.weight)
+    torch.nn.init.zeros_(attention.sampling_offsets.bias)
+    torch.nn.init.zeros_(extractor.fc2.weight)
+    torch.nn.init.zeros_(extractor.fc2.bias)
+    extractor.feature_norm = torch.nn.Identity()
+    points = _centres(8, 12, 8, (64, 96), torch.zeros(())).flatten(0, 1)
+    read = extractor(torch.zeros(1, 96, 2), ramps(4, 6, 16), points, [(8, 12)])[0].detach()
+    pixels = ramps(8, 12, 8)[0].flatten(1).T
+    inside = ((pixels >= 8) & (pixels <= torch.tensor([88, 56]))).all(dim=1)
+    assert inside.sum() == 6 * 10 and torch.allclose(read[inside], pixels[inside], atol=1e-4)
+
+
+def test_every_parameter_and_every_map_gets_a_gradient():
+    model, given = neck(), [x.requires_grad_() for x in inputs(64, 64)]
+    sum(output.square().sum() for output in model(given)).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    assert all(x.grad.abs().sum() > 0 for x in given)
+
+
+def test_recomputing_activations_changes_nothing():
+    results = []
+    for with_cp in (False, True):
+        model, given = neck(with_cp=with_cp), [x.requires_grad_() for x in inputs(64, 64)]
+        outputs = model(given)
+        sum(output.square().sum() for output in outputs).backward()
+        results.append([*outputs, *(p.grad for p in model.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (inputs(64, 64)[1:], 'takes an image and four maps'),
+        (inputs(64, 64)[:4], 'takes an image and four maps'),
+        ([*inputs(64, 64)[:1], *inputs(64, 80)[1:]], r'64, 64\) pixels has maps of \(48, 4, 4\)'),
+        ([*inputs(64, 64)[:1], *[x[:, :32] for x in inputs(64, 64)[1:]]], 'embed_dims=48'),
+    ],
+)
+def test_wrong_inputs_are_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        neck()(given)
