@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def tiny():
     """Build a DAGAViT with a small random trunk and, unless ``fresh``, DAGA modules that do something."""
 

@@ -1,0 +1,390 @@
+"""Say what is installed, what works, and which weights and data sets are found; for each fault, its cure.
+
+Weights, data sets and task packages that are absent are no faults. The exit status is 1 where something that is
+there does not work, or something that every use of daga_mm needs is absent.
+"""
+
+# Only the standard library is imported up here, the rest where it is looked at: a broken installation must be
+# reported, and must not stop the report.
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import platform
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+BASE = Path(__file__).parent / '.mim/configs/_base_'
+TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
+TASKS = {  # extra: its package, a module that imports most of it, what it is for
+    'det': ('mmdet', 'mmdet.models', 'detection'),
+    'seg': ('mmsegmentation', 'mmseg.models', 'segmentation and depth'),
+    'cls': ('mmpretrain', 'mmpretrain.models', 'classification'),
+}
+COCO_FILES = ('annotations/instances_train2017.json', 'annotations/instances_val2017.json')
+LAYOUTS = {  # name in paths.py: what the readers of mmdet, mmseg and mmpretrain open below it
+    'ade20k_root': ('images/training', 'images/validation', 'annotations/training', 'annotations/validation'),
+    'coco_root': ('train2017', 'val2017', *COCO_FILES),
+    'nyu_root': ('images/train', 'images/test', 'annotations/train', 'annotations/test'),
+    'imagenet_root': ('train', 'val'),
+}
+ABOVE_FIRST = 'cure the faults above first; if there are none, this is a bug of daga_mm'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report; ``cure`` is a command or an instruction, empty where nothing is to be done."""
+
+    name: str
+    state: Literal['ok', 'missing', 'fault']
+    detail: str
+    cure: str = ''
+
+
+def attempt(name: str, action: Callable[[], str], cure: str = ABOVE_FIRST) -> Finding:
+    """Ok with what the action returns, or a fault with the error that it raises."""
+    try:
+        return Finding(name, 'ok', action())
+    except Exception as error:  # broken packages fail in every way there is
+        message, *_ = str(error).strip().splitlines() or ['']
+        kind = '' if type(error) is ValueError else f'{type(error).__name__}: '  # ours are sentences
+        return Finding(name, 'fault', kind + message, cure)
+
+
+# -- packages ------------------------------------------------------------------------------------------------------
+
+
+def requirements(extra: str = '') -> list['Requirement']:
+    """What the metadata of daga_mm asks for; with an extra, what that one asks for besides."""
+    from packaging.requirements import Requirement
+
+    parsed = [Requirement(line) for line in metadata.requires('daga_mm') or ()]
+    return [r for r in parsed if (r.marker.evaluate({'extra': extra}) if r.marker else not extra)]
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed distribution."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_requirement(requirement: 'Requirement', cure: str = '') -> Finding:
+    """Whether a package is there, in a version that suits."""
+    name, wanted, version = requirement.name, requirement.specifier, installed(requirement.name)
+    cure = cure or f"pip install '{name}{wanted}'"
+    if version is None:
+        return Finding(name, 'fault', 'not installed', cure)
+    if not wanted.contains(version, prereleases=True):
+        return Finding(name, 'fault', f'{version} is installed, {wanted} is needed', cure)
+    return Finding(name, 'ok', version)
+
+
+def check_packages() -> list[Finding]:
+    """Python, what every use of daga_mm needs, and mim."""
+    python = Finding('python', 'ok', platform.python_version())
+    if installed('daga_mm') is None:
+        cure = f"pip install -e '{Path(__file__).parents[1]}'"
+        return [python, Finding('daga_mm', 'fault', 'not installed, so what it needs is unknown', cure)]
+    if installed('packaging') is None:
+        detail = 'not installed, so versions are not compared'
+        return [python, Finding('packaging', 'fault', detail, 'pip install packaging')]
+    mim = Finding('openmim', 'missing', 'not installed: no `mim train daga_mm`', 'pip install openmim')
+    if version := installed('openmim'):
+        mim = Finding('openmim', 'ok', version)
+    return [python, *map(check_requirement, requirements()), check_mmcv(), mim]
+
+
+def check_mmcv() -> Finding:
+    """Which mmcv there is: compiled, lite, none, or two in each other's place."""
+    found = [f'{name} {version}' for name in ('mmcv', 'mmcv-lite') if (version := installed(name))]
+    if len(found) != 1:
+        detail = f'{" and ".join(found)} overwrite each other' if found else 'not installed'
+        return Finding('mmcv', 'fault', detail, new_mmcv())
+
+    def kind() -> str:
+        from .compat import mmcv_kind
+
+        kinds = {'compiled': 'compiled: operators of its own', 'lite': 'lite: operators by daga_mm.compat'}
+        if (kind := mmcv_kind()) not in kinds:
+            raise ImportError('its files are gone')
+        return f'{found[0]}, {kinds[kind]}'
+
+    return attempt('mmcv', kind, new_mmcv())
+
+
+def new_mmcv() -> str:
+    """The command that leaves exactly one mmcv."""
+    (lite,) = requirements('lite')
+    return f'pip uninstall -y mmcv mmcv-lite && pip install {lite.name}{lite.specifier}'
+
+
+def check_tasks() -> list[Finding]:
+    """The task packages: any of them is enough, and what is there must be whole."""
+    found = []
+    for extra, (name, module, purpose) in TASKS.items():
+        cure = f"pip install 'daga_mm[{extra}]'"
+        if installed(name) is None:
+            found.append(Finding(name, 'missing', f'not installed: no {purpose}', cure))
+            continue
+        parts = [check_requirement(requirement, cure) for requirement in requirements(extra)]
+        if all(part.state == 'ok' for part in parts):
+            parts.append(attempt(module, partial(import_module, module), cure))
+        found += parts
+    return found
+
+
+def import_module(module: str) -> str:
+    """Import it as the configs do, after what answers for mmcv's operators."""
+    importlib.import_module('daga_mm.compat')
+    importlib.import_module(module)
+    return 'imports'
+
+
+# -- what works ----------------------------------------------------------------------------------------------------
+
+
+def device() -> str:
+    """Where the checks run."""
+    import torch
+
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def check_torch() -> list[Finding]:
+    """The device, and whether torchvision was built for this torch."""
+
+    def describe_device() -> str:
+        import torch
+
+        if device() == 'cuda':
+            return f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}'
+        return f'CPU; torch is built for {f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs"}'
+
+    def torchvision() -> str:
+        import torch
+        from torchvision.ops import nms
+
+        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        return 'goes with this torch'
+
+    both = 'pip install --force-reinstall torch torchvision  # both from one package index'
+    return [attempt('device', describe_device, both), attempt('torchvision', torchvision, both)]
+
+
+def check_operators() -> list[Finding]:
+    """The operators of mmcv, whoever provides them, against results known beforehand."""
+
+    def nms() -> str:
+        import torch
+
+        import_module('daga_mm.compat')
+        from mmcv.ops import nms
+
+        boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 7], [20, 20, 28, 28]], device=device())
+        _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device()), iou_threshold=0.5)
+        return expect([0, 2], kept.tolist())
+
+    def roi_align() -> str:
+        import torch
+
+        import_module('daga_mm.compat')
+        from mmcv.ops import roi_align
+
+        image = torch.arange(16.0, device=device()).view(1, 1, 4, 4)
+        box = torch.tensor([[0.0, 0, 0, 4, 4]], device=device())  # number of the image, then x and y, twice
+        return expect([2.5, 4.5, 10.5, 12.5], roi_align(image, box, (2, 2)).flatten().tolist())
+
+    return [attempt('nms', nms, new_mmcv()), attempt('roi_align', roi_align, new_mmcv())]
+
+
+def expect(right: list, result: list) -> str:
+    """Refuse a wrong result."""
+    if result != right:
+        raise ValueError(f'{result} instead of {right} on {device()}')
+    return f'right on {device()}'
+
+
+def check_model() -> list[Finding]:
+    """A small DAGAViT with a random trunk, built and run once."""
+
+    def forward() -> str:
+        import torch
+
+        from .backbones import DAGAViT
+
+        model = DAGAViT(TINY, daga_layers=(0, 2), init_cfg=None).to(device()).eval()
+        with torch.no_grad():
+            maps = model(torch.zeros(1, 3, 32, 48, device=device()))
+        return f'runs on {device()}: {len(maps)} maps of {"×".join(map(str, maps[0].shape[1:]))}'
+
+    return [attempt('DAGAViT', forward)]
+
+
+# -- weights and data sets -----------------------------------------------------------------------------------------
+
+
+def check_weights() -> list[Finding]:
+    """The trunks of configs/_base_/dinov3.py: there, readable, and what their names say."""
+    from mmengine.config import Config
+
+    found = []
+    for name, trunk in Config.fromfile(BASE / 'dinov3.py').items():
+        if not (isinstance(trunk, dict) and 'init_cfg' in trunk):
+            continue
+        path = Path(trunk['init_cfg']['checkpoint'])
+        if path.is_file():
+            cure = f'get it anew as docs/weights.md says, in the place of {path}'
+            found.append(attempt(name, partial(describe_weights, path, trunk['arch']), cure))
+        else:
+            cure = 'docs/weights.md; if you have it: export DINOV3_CHECKPOINTS=/path/to/its/folder'
+            found.append(Finding(name, 'missing', f'no {path}', cure))
+    return found
+
+
+def describe_weights(path: Path, arch: str) -> str:
+    """Recognise DINOv3 by the names and shapes of its tensors, whose values mostly stay on the disk.
+
+    Raises:
+        ValueError: No weights, damaged, not DINOv3, or of a trunk of another width.
+    """
+    import torch
+
+    from .backbones import build_trunk
+    from .backbones.checkpoints import split_own_checkpoint
+    from .backbones.formats import is_hugging_face
+
+    state = read_lazily(path)
+    of_meta, of_timm = (any(key.endswith(name) for key in state) for name in ('storage_tokens', 'reg_token'))
+    if split_own_checkpoint(state):
+        origin = 'daga_mm'
+    elif is_hugging_face(state):
+        origin = 'Hugging Face'
+    elif of_meta or of_timm:
+        origin = 'Meta' if of_meta else 'timm'
+    else:
+        raise ValueError(f'{path} holds no DINOv3 of any known format; its tensors: {", ".join(list(state)[:3])}, …')
+    width = next(value for key, value in state.items() if key.endswith('cls_token')).shape[-1]
+    with torch.device('meta'):
+        expected = build_trunk(arch).embed_dims
+    if width != expected:
+        raise ValueError(f'{path} is another trunk: it has {width} channels, {arch} has {expected}')
+    return f'{path}, {path.stat().st_size / 1e6:.0f} MB, {width} channels, format of {origin}'
+
+
+def read_lazily(path: Path) -> dict[str, Any]:
+    """``read_weights``, which maps safetensors into memory already, with files of torch mapped too."""
+    import torch
+
+    from .backbones.checkpoints import _unwrap, read_weights
+
+    with contextlib.suppress(Exception):  # read_weights says what is wrong with it
+        return _unwrap(torch.load(path, map_location='cpu', mmap=True, weights_only=True), path)
+    return read_weights(path)
+
+
+def check_data() -> list[Finding]:
+    """The data sets of configs/_base_/paths.py: there, and whole."""
+    from mmengine.config import Config
+
+    found = []
+    paths = Config.fromfile(BASE / 'paths.py')
+    for name, parts in LAYOUTS.items():
+        root = Path(paths[name])
+        if root.is_dir():
+            cure = f'put them into {root}, or export {name.upper()}=/path/to/a/whole/one'
+            found.append(attempt(name, partial(describe_data, root, parts), cure))
+        else:
+            cure = f'if you have it: export {name.upper()}=/path/to/it'
+            found.append(Finding(name, 'missing', f'no {root}', cure))
+    return found
+
+
+def describe_data(root: Path, parts: tuple[str, ...]) -> str:
+    """Look for each part of a data set.
+
+    Raises:
+        ValueError: Some are absent or empty.
+    """
+    absent = [part for part in parts if not holds_something(root / part)]
+    if absent:
+        raise ValueError(f'{root} lacks {", ".join(absent)}')
+    return str(root)
+
+
+def holds_something(path: Path) -> bool:
+    """Whether this is a file with content or a folder with an entry."""
+    return any(path.iterdir()) if path.is_dir() else path.is_file() and path.stat().st_size > 0
+
+
+# -- report --------------------------------------------------------------------------------------------------------
+
+CHECKS: dict[str, Callable[[], list[Finding]]] = {
+    'Packages': check_packages,
+    'PyTorch': check_torch,
+    'Operators of mmcv': check_operators,
+    'Task packages': check_tasks,
+    'Model': check_model,
+    'Weights': check_weights,
+    'Data sets': check_data,
+}
+
+
+def examine(check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Run a check without the noise of what it imports; where it can't even begin, that is a fault."""
+    found: list[Finding] = []
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        whole = attempt(check.__name__, lambda: found.extend(check()) or 'done')
+    return found if whole.state == 'ok' else [whole]
+
+
+def lines(found: list[Finding]) -> list[str]:
+    """Findings as aligned text: state, name, detail, and below it the cure."""
+    text = []
+    for finding in found:
+        text.append(f'  {finding.state:7}  {finding.name:17}  {finding.detail}')
+        if finding.cure:
+            text.append(f'{"":30}→ {finding.cure}')
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Examine everything and print it; returns the exit status."""
+    parser = argparse.ArgumentParser(prog='python -m daga_mm.doctor', description=__doc__)
+    parser.add_argument('--json', action='store_true', help='print one JSON object, for programs')
+    as_json = parser.parse_args(arguments).json
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # not every terminal has every letter of a path
+    report: dict[str, list[Finding]] = {}
+    if not as_json:
+        print(f'daga_mm {__version__} in {Path(__file__).parent}; relative paths start from {Path.cwd()}')
+    for title, check in CHECKS.items():
+        report[title] = examine(check)
+        if not as_json:
+            print('', title, *lines(report[title]), sep='\n', flush=True)
+    states = [finding.state for found in report.values() for finding in found]
+    faults, missing = states.count('fault'), states.count('missing')
+    if as_json:
+        groups = {title: [asdict(finding) for finding in found] for title, found in report.items()}
+        print(json.dumps({'version': __version__, 'faults': faults, 'groups': groups}, indent=2, ensure_ascii=False))
+    else:
+        print(f'\n{faults or "No"} fault{"s" * (faults != 1)}, {missing} missing, needed for some runs only.')
+    return 1 if faults else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Make any config of the repository small enough for a test, without changing what it is."""
+
+from typing import Any
+
+from mmengine.config import Config
+
+from ..conftest import TINY
+
+DIMS = {'dinov3_vits16': 384, 'dinov3_vitb16': 768, 'dinov3_vitl16': 1024}
+WIDTHS = {512: 32, 256: 16}  # of heads
+
+
+def shrink(config: Config, checkpoint: str | None = None) -> Config:
+    """A small trunk in place of the config's, random or from ``checkpoint``; heads with few channels.
+
+    What depends on the trunk's width follows it, so that a width that a config forgot to set is still an error.
+    """
+    backbone = config.model.backbone
+    dims = DIMS[backbone.arch]
+    model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims)
+             for key, value in config.model.to_dict().items()}  # fmt: skip
+    model['backbone']['arch'] = dict(TINY)
+    model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
+    config.model = model
+    return config
+
+
+def _narrow(value: Any, dims: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _narrow(inner, dims) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_narrow(inner, dims) for inner in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return TINY['embed_dim'] if value == dims else WIDTHS.get(value, value)
+    return value

@@ -1,0 +1,159 @@
+"""Training, saving, resuming and testing through mmengine's Runner, on synthetic scenes in ADE20K's layout."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from safetensors.torch import save_file
+
+from daga_mm.engine import load_config
+from demo.scenes import write_ade20k
+
+from .configs.shrink import shrink
+from .conftest import REPOSITORY
+
+CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
+SIZE = (64, 64)
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    return write_ade20k(tmp_path_factory.mktemp('scenes') / 'ade20k', 4, 2, seed=3, size=(96, 72))
+
+
+@pytest.fixture(scope='module')
+def trunk(tiny, tmp_path_factory):
+    """A file with the trunk's weights, as timm publishes them."""
+    path = tmp_path_factory.mktemp('weights') / 'trunk.safetensors'
+    save_file({k: v.contiguous() for k, v in tiny().trunk.model.state_dict().items() if k != 'rope.periods'}, path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def config(scenes, trunk, tmp_path_factory):
+    """A function that gives the config of a run, small and short."""
+
+    def make(**options) -> Config:
+        config = load_config(
+            CONFIG,
+            {
+                'train_cfg': dict(max_iters=4, val_interval=4),
+                'train_dataloader': dict(num_workers=0, persistent_workers=False),
+                'val_dataloader': dict(num_workers=0, persistent_workers=False),
+                'test_dataloader': dict(num_workers=0, persistent_workers=False),
+                'default_hooks.checkpoint': dict(interval=2, max_keep_ckpts=3),
+                'param_scheduler': [dict(type='PolyLR', power=1.0, by_epoch=False, end=4)],
+                'model.data_preprocessor.size': SIZE,
+                'model.test_cfg': dict(crop_size=SIZE, stride=(43, 43)),
+                'randomness': dict(seed=0),
+                'log_level': 'WARNING',
+            },
+            work_dir=str(tmp_path_factory.mktemp('run')),
+        )
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+            loader.dataset.data_root = str(scenes / 'ADEChallengeData2016')
+            loader.dataset.pipeline[1 if loader is not config.train_dataloader else 2].scale = (256, 64)
+        config.train_dataloader.dataset.pipeline[3].crop_size = SIZE
+        config.optim_wrapper.optimizer.lr = 1e-2
+        shrink(config, trunk)
+        # mmengine keeps visualizers by name for the life of the process, with the folder of the first run.
+        config.visualizer.name = f'visualizer_{next(NUMBERS)}'
+        config.merge_from_dict(options)
+        return config
+
+    return make
+
+
+def features(runner: Runner) -> list[torch.Tensor]:
+    images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(5))
+    runner.model.eval()
+    with torch.no_grad():
+        return list(runner.model.backbone(images)[1:])
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.fixture(scope='module')
+def trained(config):
+    """A finished run: its runner, its features and its last checkpoint."""
+    runner = Runner.from_cfg(config())
+    runner.train()
+    return runner, features(runner), f'{runner.work_dir}/iter_4.pth'
+
+
+def without_trunk(path: str) -> str:
+    """The same checkpoint as an adapter-only file would be."""
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['state_dict'] = {k: v for k, v in checkpoint['state_dict'].items() if '.trunk.' not in k}
+    torch.save(checkpoint, path.replace('.pth', '_adapters.pth'))
+    return path.replace('.pth', '_adapters.pth')
+
+
+def test_a_test_without_a_checkpoint_refuses_to_run(config):
+    with pytest.raises(RuntimeError, match='has no weights yet.*init_cfg names .*trunk.safetensors'):
+        Runner.from_cfg(config()).test()
+
+
+def test_a_test_runs_on_the_trained_weights_and_says_whose_they_are(config, trained):
+    runner, expected, path = trained
+    fingerprints = runner.model.backbone.fingerprints()
+    assert torch.load(path, weights_only=True)['meta']['fingerprints'] == fingerprints
+    lines = [json.loads(line) for file in runner_files(runner, 'scalars.json') for line in file.open()]
+    assert [{k: line[k] for k in fingerprints} for line in lines if 'trunk' in line] == [fingerprints]
+    for checkpoint in (path, without_trunk(path)):
+        tester = Runner.from_cfg(config(load_from=checkpoint))
+        metrics = tester.test()
+        assert same(features(tester), expected), checkpoint
+        (file,) = runner_files(tester, f'{tester.timestamp}.json')
+        written = json.loads(file.read_text())
+        assert {k: written[k] for k in fingerprints} == fingerprints and written['mIoU'] == metrics['mIoU']
+
+
+def runner_files(runner, pattern):
+    return sorted(Path(runner.log_dir).rglob(pattern))
+
+
+def test_resuming_goes_on_where_it_stopped(config, trained):
+    _, expected, path = trained
+    half = path.replace('iter_4', 'iter_2')
+    again = Runner.from_cfg(config(resume=True, load_from=half))
+    again.train()
+    assert again.iter == 4
+    state = torch.load(half, weights_only=True)
+    moved = [k for k, v in again.model.state_dict().items() if not torch.equal(v, state['state_dict'][k])]
+    assert any('.adapters.' in name for name in moved) and not any('.trunk.' in name for name in moved)
+
+
+def test_frozen_stays_frozen_and_daga_moves_the_features(config, trained, tiny):
+    runner, expected, _ = trained
+    assert runner.model.backbone.fingerprints()['trunk'] == tiny().fingerprints()['trunk']
+    plain = Runner.from_cfg(config(**{'model.backbone.daga_layers': ()}))
+    plain.model.init_weights()
+    assert not same(features(plain), expected)
+
+
+def test_inferencers_load_whole_checkpoints_and_refuse_others(config, trained):
+    from mmseg.apis import inference_model, init_model
+
+    runner, _, path = trained
+    image = (torch.rand(72, 96, 3, generator=torch.Generator().manual_seed(6)) * 255).byte().numpy()
+    model = init_model(config(), path, device='cpu')
+    assert model.backbone.fingerprints() == runner.model.backbone.fingerprints()
+    assert inference_model(model, image).pred_sem_seg.shape == (72, 96)
+    with pytest.raises(ValueError, match='does not hold the trunk.*no init_cfg'):
+        init_model(config(), without_trunk(path), device='cpu')
+
+
+def test_a_checkpoint_of_another_trunk_is_refused(config, trained):
+    other = config(load_from=trained[2])
+    other.model.backbone.arch.depth = 5
+    other.model.backbone.init_cfg = None
+    with pytest.raises(ValueError, match=r'(?s)trunk in the checkpoint is not.*missing \(\d+\): model.blocks.4'):
+        Runner.from_cfg(other).test()
