@@ -15,9 +15,10 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,10 +29,18 @@ if TYPE_CHECKING:
 
 BASE = Path(__file__).parent / '.mim/configs/_base_'
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
-TASKS = {  # extra: its package, a module that imports most of it, what it is for
-    'det': ('mmdet', 'mmdet.models', 'detection'),
-    'seg': ('mmsegmentation', 'mmseg.models', 'segmentation and depth'),
-    'cls': ('mmpretrain', 'mmpretrain.models', 'classification'),
+TASKS = {  # extra: its package, and what that is for
+    'det': ('mmdet', 'detection'),
+    'seg': ('mmsegmentation', 'segmentation and depth'),
+    'cls': ('mmpretrain', 'classification'),
+}
+IMPORTS = {  # where the modules to try are not those of the package's name; daga_mm.compat first, as in the configs
+    'setuptools': ('pkg_resources',),
+    'torchvision': ('torchvision.ops',),
+    'scikit-learn': ('sklearn',),
+    'mmdet': ('daga_mm.compat', 'mmdet.models'),
+    'mmsegmentation': ('daga_mm.compat', 'mmseg.models'),
+    'mmpretrain': ('daga_mm.compat', 'mmpretrain.models'),
 }
 COCO_FILES = ('annotations/instances_train2017.json', 'annotations/instances_val2017.json')
 LAYOUTS = {  # name in paths.py: what the readers of mmdet, mmseg and mmpretrain open below it
@@ -83,14 +92,22 @@ def installed(name: str) -> str | None:
 
 
 def check_requirement(requirement: 'Requirement', cure: str = '') -> Finding:
-    """Whether a package is there, in a version that suits."""
+    """Whether a package is there, in a version that suits, and can be imported."""
     name, wanted, version = requirement.name, requirement.specifier, installed(requirement.name)
     cure = cure or f"pip install '{name}{wanted}'"
+    modules = IMPORTS.get(name, (name,))
     if version is None:
-        return Finding(name, 'fault', 'not installed', cure)
+        return Finding(name, 'fault', f'ModuleNotFoundError: No module named {modules[-1]!r}', cure)
     if not wanted.contains(version, prereleases=True):
         return Finding(name, 'fault', f'{version} is installed, {wanted} is needed', cure)
-    return Finding(name, 'ok', version)
+
+    def run() -> str:
+        for module in modules:
+            importlib.import_module(module)
+        return version
+
+    again = f'{name}=={version}' if name not in ('torch', 'torchvision') else 'torch torchvision  # from one index'
+    return attempt(name, run, f'pip install --force-reinstall {again}')
 
 
 def check_packages() -> list[Finding]:
@@ -105,25 +122,26 @@ def check_packages() -> list[Finding]:
     mim = Finding('openmim', 'missing', 'not installed: no `mim train daga_mm`', 'pip install openmim')
     if version := installed('openmim'):
         mim = Finding('openmim', 'ok', version)
-    return [python, *map(check_requirement, requirements()), check_mmcv(), mim]
+    needed = sorted(requirements(), key=lambda r: r.name != 'setuptools')  # first: mmengine imports pkg_resources
+    return [python, *map(check_requirement, needed), check_mmcv(), mim]
 
 
 def check_mmcv() -> Finding:
     """Which mmcv there is: compiled, lite, none, or two in each other's place."""
     found = [f'{name} {version}' for name in ('mmcv', 'mmcv-lite') if (version := installed(name))]
-    if len(found) != 1:
-        detail = f'{" and ".join(found)} overwrite each other' if found else 'not installed'
-        return Finding('mmcv', 'fault', detail, new_mmcv())
+    if not found:
+        return Finding('mmcv', 'fault', "ModuleNotFoundError: No module named 'mmcv'", new_mmcv())
+    if len(found) == 2:
+        return Finding('mmcv', 'fault', f'{" and ".join(found)} overwrite each other', new_mmcv())
 
-    def kind() -> str:
+    def run() -> str:
         from .compat import mmcv_kind
 
+        importlib.import_module('mmcv')
         kinds = {'compiled': 'compiled: operators of its own', 'lite': 'lite: operators by daga_mm.compat'}
-        if (kind := mmcv_kind()) not in kinds:
-            raise ImportError('its files are gone')
-        return f'{found[0]}, {kinds[kind]}'
+        return f'{found[0]}, {kinds[mmcv_kind()]}'
 
-    return attempt('mmcv', kind, new_mmcv())
+    return attempt('mmcv', run, new_mmcv())
 
 
 def new_mmcv() -> str:
@@ -135,23 +153,13 @@ def new_mmcv() -> str:
 def check_tasks() -> list[Finding]:
     """The task packages: any of them is enough, and what is there must be whole."""
     found = []
-    for extra, (name, module, purpose) in TASKS.items():
+    for extra, (name, purpose) in TASKS.items():
         cure = f"pip install 'daga_mm[{extra}]'"
         if installed(name) is None:
             found.append(Finding(name, 'missing', f'not installed: no {purpose}', cure))
-            continue
-        parts = [check_requirement(requirement, cure) for requirement in requirements(extra)]
-        if all(part.state == 'ok' for part in parts):
-            parts.append(attempt(module, partial(import_module, module), cure))
-        found += parts
+        else:  # the package itself comes first in its requirements, and is tried after what it needs
+            found += [check_requirement(requirement, cure) for requirement in reversed(requirements(extra))]
     return found
-
-
-def import_module(module: str) -> str:
-    """Import it as the configs do, after what answers for mmcv's operators."""
-    importlib.import_module('daga_mm.compat')
-    importlib.import_module(module)
-    return 'imports'
 
 
 # -- what works ----------------------------------------------------------------------------------------------------
@@ -164,51 +172,30 @@ def device() -> str:
     return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
-def check_torch() -> list[Finding]:
-    """The device, and whether torchvision was built for this torch."""
-
-    def describe_device() -> str:
-        import torch
-
-        if device() == 'cuda':
-            return f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}'
-        return f'CPU; torch is built for {f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs"}'
-
-    def torchvision() -> str:
-        import torch
-        from torchvision.ops import nms
-
-        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-        return 'goes with this torch'
-
-    both = 'pip install --force-reinstall torch torchvision  # both from one package index'
-    return [attempt('device', describe_device, both), attempt('torchvision', torchvision, both)]
-
-
 def check_operators() -> list[Finding]:
     """The operators of mmcv, whoever provides them, against results known beforehand."""
 
     def nms() -> str:
         import torch
 
-        import_module('daga_mm.compat')
-        from mmcv.ops import nms
-
         boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 7], [20, 20, 28, 28]], device=device())
-        _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device()), iou_threshold=0.5)
+        _, kept = mmcv_ops().nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device()), iou_threshold=0.5)
         return expect([0, 2], kept.tolist())
 
     def roi_align() -> str:
         import torch
 
-        import_module('daga_mm.compat')
-        from mmcv.ops import roi_align
-
         image = torch.arange(16.0, device=device()).view(1, 1, 4, 4)
-        box = torch.tensor([[0.0, 0, 0, 4, 4]], device=device())  # number of the image, then x and y, twice
-        return expect([2.5, 4.5, 10.5, 12.5], roi_align(image, box, (2, 2)).flatten().tolist())
+        box = torch.tensor([[0.0, 0, 0, 4, 4]], device=device())  # index of the image, then x and y, twice
+        return expect([2.5, 4.5, 10.5, 12.5], mmcv_ops().roi_align(image, box, (2, 2)).flatten().tolist())
 
     return [attempt('nms', nms, new_mmcv()), attempt('roi_align', roi_align, new_mmcv())]
+
+
+def mmcv_ops() -> Any:
+    """mmcv.ops, imported as the configs do: after what answers for its operators."""
+    importlib.import_module('daga_mm.compat')
+    return importlib.import_module('mmcv.ops')
 
 
 def expect(right: list, result: list) -> str:
@@ -219,7 +206,14 @@ def expect(right: list, result: list) -> str:
 
 
 def check_model() -> list[Finding]:
-    """A small DAGAViT with a random trunk, built and run once."""
+    """The device, and a small DAGAViT with a random trunk, built and run once on it."""
+
+    def describe() -> str:
+        import torch
+
+        if device() == 'cuda':
+            return f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}'
+        return f'CPU; torch is built for {f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs"}'
 
     def forward() -> str:
         import torch
@@ -231,7 +225,7 @@ def check_model() -> list[Finding]:
             maps = model(torch.zeros(1, 3, 32, 48, device=device()))
         return f'runs on {device()}: {len(maps)} maps of {"×".join(map(str, maps[0].shape[1:]))}'
 
-    return [attempt('DAGAViT', forward)]
+    return [attempt('device', describe), attempt('DAGAViT', forward)]
 
 
 # -- weights and data sets -----------------------------------------------------------------------------------------
@@ -334,9 +328,8 @@ def holds_something(path: Path) -> bool:
 
 CHECKS: dict[str, Callable[[], list[Finding]]] = {
     'Packages': check_packages,
-    'PyTorch': check_torch,
-    'Operators of mmcv': check_operators,
     'Task packages': check_tasks,
+    'Operators of mmcv': check_operators,
     'Model': check_model,
     'Weights': check_weights,
     'Data sets': check_data,
@@ -346,10 +339,26 @@ CHECKS: dict[str, Callable[[], list[Finding]]] = {
 def examine(check: Callable[[], list[Finding]]) -> list[Finding]:
     """Run a check without the noise of what it imports; where it can't even begin, that is a fault."""
     found: list[Finding] = []
+
+    def run() -> str:
+        found.extend(check())
+        return 'done'
+
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
-        whole = attempt(check.__name__, lambda: found.extend(check()) or 'done')
+        whole = attempt(check.__name__, run)
     return found if whole.state == 'ok' else [whole]
+
+
+def refer_back(found: list[Finding], earlier: list[Finding]) -> list[Finding]:
+    """The same error again has the same cause: its cure is the first one's."""
+    first = {finding.detail: finding.name for finding in reversed(earlier + found) if finding.state == 'fault'}
+    return [
+        replace(finding, cure=f'as for {first[finding.detail]} above')
+        if finding.state == 'fault' and first[finding.detail] != finding.name
+        else finding
+        for finding in found
+    ]
 
 
 def lines(found: list[Finding]) -> list[str]:
@@ -373,7 +382,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not as_json:
         print(f'daga_mm {__version__} in {Path(__file__).parent}; relative paths start from {Path.cwd()}')
     for title, check in CHECKS.items():
-        report[title] = examine(check)
+        report[title] = refer_back(examine(check), list(chain(*report.values())))
         if not as_json:
             print('', title, *lines(report[title]), sep='\n', flush=True)
     states = [finding.state for found in report.values() for finding in found]

@@ -17,7 +17,7 @@ class ProvenanceHook(Hook):
     """Write the fingerprints of trunk and adapters into every checkpoint and every file of metrics.
 
     In a checkpoint they are ``meta['fingerprints']``; in the JSON file of a test, ``trunk`` and ``adapters``; in the
-    log of a training run, a line after each validation's.
+    log of a training run, the line before each validation's.
     """
 
     priority = 'HIGH'  # the logger, which writes the file of a test, comes after

@@ -1,0 +1,95 @@
+"""Who may import whom: the boundaries between the rooms, and the package beside any one task package alone."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / 'daga_mm'
+TASKS = {'mmdet', 'mmseg', 'mmpretrain'}
+MM = TASKS | {'mmcv', 'mmengine'}
+# What a room must not import; of daga_mm itself, the rooms it may.
+FORBIDDEN = {
+    'layers': MM | {'timm', 'torchvision', 'safetensors', 'numpy', 'sklearn'},
+    'backbones': TASKS | {'mmcv'},
+    'necks': TASKS,
+    'engine': TASKS | {'mmcv'},
+    'compat': TASKS,
+}
+ROOMS = {
+    'layers': set(),
+    'backbones': {'layers', 'compat', 'registry'},
+    'necks': {'layers', 'compat', 'registry'},
+    'engine': {'backbones', 'registry'},
+    'compat': set(),
+}
+
+
+def imports(path):
+    """Every module that a file imports, in full, relative ones resolved."""
+    package = list(path.relative_to(REPOSITORY).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = '.'.join(package[: len(package) - node.level + 1]) if node.level else ''
+            module = '.'.join(part for part in (base, node.module) if part)
+            yield from (f'{module}.{alias.name}' for alias in node.names)
+
+
+def test_rooms_are_the_ones_listed():
+    found = {path.name for path in PACKAGE.iterdir() if (path / '__init__.py').exists()}
+    assert found == set(FORBIDDEN) == set(ROOMS), 'a new room needs its boundaries here'
+
+
+@pytest.mark.parametrize('room', FORBIDDEN)
+def test_room_keeps_its_boundaries(room):
+    for path in (PACKAGE / room).rglob('*.py'):
+        for module in imports(path):
+            parts = module.split('.')
+            where = f'{path.relative_to(REPOSITORY)} imports {module}'
+            assert parts[0] not in FORBIDDEN[room], where
+            assert parts[0] not in ('tools', 'configs', 'demo', 'tests'), where
+            if parts[0] == 'daga_mm' and len(parts) > 1:
+                assert parts[1] in ROOMS[room] | {room}, where
+
+
+def test_the_registry_imports_mmengine_only():
+    assert {module.split('.')[0] for module in imports(PACKAGE / 'registry.py')} == {'mmengine'}
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd='/')
+
+
+def test_importing_the_package_loads_no_torch():
+    result = run("import sys, daga_mm; print('torch' in sys.modules, daga_mm.__version__)")
+    assert result.stdout.split()[0] == 'False', result.stderr
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_one_task_package_is_enough(task):
+    """Our parts build from the registry of any one of them, with the other two not installed."""
+    code = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {TASKS - {task}!r}:
+            raise ModuleNotFoundError('No module named ' + repr(name), name=name)
+sys.meta_path.insert(0, Blocked())
+import daga_mm.compat
+from mmengine.registry import init_default_scope
+init_default_scope({task!r})
+from {task}.registry import MODELS
+arch = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
+backbone = MODELS.build(dict(type='daga_mm.DAGAViT', arch=arch, with_image=True))
+neck = MODELS.build(dict(type='daga_mm.ViTAdapterNeck', embed_dims=48))
+import torch
+print([tuple(x.shape) for x in neck(backbone(torch.randn(1, 3, 64, 64)))])
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+    assert '(1, 48, 16, 16)' in result.stdout
