@@ -250,7 +250,7 @@ def check_weights() -> list[Finding]:
 
 
 def describe_weights(path: Path, arch: str) -> str:
-    """Recognise DINOv3 by the names and shapes of its tensors, whose values mostly stay on the disk.
+    """Recognise DINOv3 by the names and shapes of its tensors, whose values stay on the disk.
 
     Raises:
         ValueError: No weights, damaged, not DINOv3, or of a trunk of another width.
@@ -258,10 +258,10 @@ def describe_weights(path: Path, arch: str) -> str:
     import torch
 
     from .backbones import build_trunk
-    from .backbones.checkpoints import split_own_checkpoint
+    from .backbones.checkpoints import read_weights, split_own_checkpoint
     from .backbones.formats import is_hugging_face
 
-    state = read_lazily(path)
+    state = read_weights(path)
     of_meta, of_timm = (any(key.endswith(name) for key in state) for name in ('storage_tokens', 'reg_token'))
     if split_own_checkpoint(state):
         origin = 'daga_mm'
@@ -277,17 +277,6 @@ def describe_weights(path: Path, arch: str) -> str:
     if width != expected:
         raise ValueError(f'{path} is another trunk: it has {width} channels, {arch} has {expected}')
     return f'{path}, {path.stat().st_size / 1e6:.0f} MB, {width} channels, format of {origin}'
-
-
-def read_lazily(path: Path) -> dict[str, Any]:
-    """``read_weights``, which maps safetensors into memory already, with files of torch mapped too."""
-    import torch
-
-    from .backbones.checkpoints import _unwrap, read_weights
-
-    with contextlib.suppress(Exception):  # read_weights says what is wrong with it
-        return _unwrap(torch.load(path, map_location='cpu', mmap=True, weights_only=True), path)
-    return read_weights(path)
 
 
 def check_data() -> list[Finding]:

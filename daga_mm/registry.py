@@ -10,9 +10,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import Registry
 
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, scope='daga_mm', locations=['daga_mm.backbones', 'daga_mm.necks']
-)
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='daga_mm', locations=['daga_mm.backbones', 'daga_mm.necks'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='daga_mm', locations=['daga_mm.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',

@@ -50,7 +50,9 @@ def test_the_model_index_lists_every_config_once():
     models = [model for path in index['Import'] for model in yaml.safe_load((REPOSITORY / path).read_text())['Models']]
     configs = [model['Config'] for model in models]
     existing = {
-        str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / 'configs').rglob('*.py') if '_base_' not in path.parts
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / 'configs').rglob('*.py')
+        if '_base_' not in path.parts
     }
     assert sorted(configs) == sorted(existing)
     assert [model['Name'] for model in models] == [os.path.basename(path).removesuffix('.py') for path in configs]

@@ -121,8 +121,7 @@ def runner_files(runner, pattern):
 
 
 def test_resuming_goes_on_where_it_stopped(config, trained):
-    _, expected, path = trained
-    half = path.replace('iter_4', 'iter_2')
+    half = trained[2].replace('iter_4', 'iter_2')
     again = Runner.from_cfg(config(resume=True, load_from=half))
     again.train()
     assert again.iter == 4

@@ -1,4 +1,2 @@
 _base_ = './fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
-model = dict(
-    backbone=_base_.vitb16, neck=dict(embed_dims=768), decode_head=dict(in_channels=768, channels=768)
-)
+model = dict(backbone=_base_.vitb16, neck=dict(embed_dims=768), decode_head=dict(in_channels=768, channels=768))

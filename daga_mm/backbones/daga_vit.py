@@ -308,10 +308,11 @@ class DAGAViT(BaseModule):
         return function(*args)
 
     def _adapt(self, index: int, tokens: Tensor, guidance: Tensor, grid: tuple[int, int]) -> Tensor:
-        encoders = self.adapters['encoders']
+        encoders: Any = self.adapters['encoders']
+        layers: Any = self.adapters['layers']
         instruction = encoders['shared' if 'shared' in encoders else str(index)](guidance)
         prefix = self.trunk.num_prefix_tokens
-        patches = self.adapters['layers'][str(index)](tokens[:, prefix:], instruction, grid)
+        patches = layers[str(index)](tokens[:, prefix:], instruction, grid)
         return torch.cat([tokens[:, :prefix], patches.to(tokens.dtype)], dim=1)
 
     def _map_at(self, tokens: Tensor, positions: Any, index: int, grid: tuple[int, int]) -> Tensor:

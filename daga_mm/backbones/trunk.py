@@ -45,7 +45,7 @@ class Trunk(nn.Module, ABC):
         num_prefix_tokens: P, the class token and the registers.
     """
 
-    model: nn.Module
+    model: Any  # somebody else's: what is used of it is looked at when it is built
     arch: str
     embed_dims: int
     patch_size: int
@@ -94,12 +94,10 @@ class TimmTrunk(Trunk):
         ValueError: timm has no such model; it has no class token; its attention can't be read row by row.
     """
 
-    model: VisionTransformer | Eva
-
     def __init__(self, arch: str, **kwargs: Any) -> None:
         super().__init__()
         self.arch = arch
-        model = _create_timm_model(arch, kwargs)
+        model: Any = _create_timm_model(arch, kwargs)
         _check_readable(arch, model)
         self.model = model
         self.embed_dims = model.embed_dim
@@ -115,7 +113,7 @@ class TimmTrunk(Trunk):
         self.model.rope.register_buffer('periods', periods, persistent=True)
 
     def _apply(self, fn, recurse=True):
-        periods = getattr(getattr(self.model, 'rope', None), 'periods', None)
+        periods: Any = getattr(getattr(self.model, 'rope', None), 'periods', None)
         super()._apply(fn, recurse)
         if isinstance(getattr(self.model, 'rope', None), RotaryEmbeddingDinoV3):
             # timm computes the periods anew after .half() and the like, which would undo the rounding.

@@ -7,6 +7,7 @@ to name exactly those types as safe, two of them as narrow stand-ins; unpickling
 
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,15 @@ def load_checkpoint_file(path: str | Path) -> Any:
         ValueError: the file asks for a function or class that is not allowed, is damaged, or none of torch's.
     """
     allow_mmengine_checkpoints()
-    with open(path, 'rb') as file:
-        try:
-            return torch.load(file, map_location='cpu', weights_only=True)
-        except Exception as error:  # bytes that are no checkpoint make torch fail in every way there is
-            # Where torch advises weights_only=False its words are left out: that would run the file's code.
-            cause = None if 'weights_only' in str(error) else error
-            raise ValueError(f'{path} was not loaded: {_fault(error)}') from cause
+    with open(path, 'rb'):  # absent or forbidden: the system's own error says it best
+        pass
+    try:
+        # Mapped, where the format allows it: what nobody looks at stays on the disk.
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # bytes that are no checkpoint make torch fail in every way there is
+        # Where torch advises weights_only=False its words are left out: that would run the file's code.
+        cause = None if 'weights_only' in str(error) else error
+        raise ValueError(f'{path} was not loaded: {_fault(error)}') from cause
 
 
 def _fault(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Parameter groups for every task: layer decay, no decay where it harms, DAGA's own rate, nothing frozen."""
 
 from collections import defaultdict
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -54,7 +55,7 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if not groups:
             raise ValueError('there is nothing to train: every parameter of the model is frozen')
         for name, members in groups.items():
-            options = {'name': name, 'params': members}
+            options: dict[str, Any] = {'name': name, 'params': members}
             if self.base_lr is not None:
                 options['lr'] = self.base_lr * rates[name]
             if self.base_wd is not None and name.endswith('no weight decay'):

@@ -23,7 +23,9 @@ class SpatialPrior(nn.Module):
             a single process, and mmengine turns it into that on the CPU.
     """
 
-    def __init__(self, inplanes: int = 64, embed_dims: int = 384, norm: Callable[[int], nn.Module] = nn.SyncBatchNorm) -> None:
+    def __init__(
+        self, inplanes: int = 64, embed_dims: int = 384, norm: Callable[[int], nn.Module] = nn.SyncBatchNorm
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             _conv(3, inplanes, 2, norm),

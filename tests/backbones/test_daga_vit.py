@@ -131,7 +131,9 @@ def test_inline_guidance_is_the_adapted_streams_own_row(tiny, images):
     for layer, encoder in model.adapters['encoders'].items():
         encoder.register_forward_pre_hook(lambda _, args, i=layer: seen.update({i: args[0]}))
     for index in (0, 3):
-        model.trunk.model.blocks[index].register_forward_pre_hook(lambda _, args, i=index: entering.update({i: args[0]}))
+        model.trunk.model.blocks[index].register_forward_pre_hook(
+            lambda _, args, i=index: entering.update({i: args[0]})
+        )
     model(images)
     _, positions = model.trunk.embed(images)
     for index in (0, 3):
