@@ -58,7 +58,7 @@ def train(name: str, options: dict[str, Any], out: Path, seed: int) -> tuple[Run
     """Train and evaluate one model; returns its runner and a row of the table."""
     config = load_config(CONFIG, options, work_dir=str(out / name.lower()))
     config.randomness = dict(seed=seed)
-    config.log_level = 'WARNING'
+    config.log_level = 'ERROR'
     config.visualizer.name = f'{name} {seed}'  # mmengine keeps visualizers by name
     config.experiment_name = f'{name}_{seed}_{time.time_ns()}'
     runner = Runner.from_cfg(config)
@@ -161,6 +161,8 @@ def main() -> None:
         common |= {
             'train_cfg.max_iters': args.iterations,
             'train_cfg.val_interval': args.iterations,
+            'param_scheduler.0.end': max(1, args.iterations // 20),
+            'param_scheduler.1.begin': max(1, args.iterations // 20),
             'param_scheduler.1.end': args.iterations,
         }
     print('Training UperNet twice, on the same frozen trunk, from the same seed:', flush=True)

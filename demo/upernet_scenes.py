@@ -8,13 +8,14 @@ classes = (
     'television receiver', 'painting', 'lamp', 'plant', 'door', 'book', 'ball', 'vase', 'bottle', 'pillow', 'cushion',
     'clock', 'shelf',
 )  # fmt: skip
-image_size = (144, 192)
-iterations = 240
+crop_size = (128, 128)
+iterations = 400
 
 model = dict(
-    data_preprocessor=dict(size=image_size),
+    data_preprocessor=dict(size=crop_size),
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
+        daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
     neck=dict(embed_dims=96, patch_size=8, conv_inplane=16, num_heads=3, drop_path_rate=0.0),
@@ -26,8 +27,8 @@ model = dict(
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
@@ -37,15 +38,15 @@ test_pipeline = [
 ]
 data = dict(metainfo=dict(classes=classes), data_root='{{ fileDirname }}/data/ade20k/ADEChallengeData2016')
 loading = dict(num_workers=0, persistent_workers=False)  # the images are small: workers would cost more than they save
-train_dataloader = dict(batch_size=8, dataset=dict(pipeline=pipeline, **data), **loading)
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=pipeline, **data), **loading)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **data), **loading)
 test_dataloader = val_dataloader
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=20),
-    dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=20, end=iterations),
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=iterations // 20),
+    dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=iterations // 20, end=iterations),
 ]
 train_cfg = dict(max_iters=iterations, val_interval=iterations)
 default_hooks = dict(checkpoint=dict(interval=iterations, save_best=None))
-auto_scale_lr = dict(base_batch_size=8)
+auto_scale_lr = dict(base_batch_size=4)

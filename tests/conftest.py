@@ -1,5 +1,6 @@
 """What tests share: a trunk small enough for a CPU, of DINOv3's architecture family."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from daga_mm.backbones import DAGAViT
 
 REPOSITORY = Path(__file__).parents[1]
+# Small real data in the formats of ADE20K, COCO and NYU; not part of the repository, tests that need them skip.
+SAMPLES = Path(os.environ.get('DAGA_MM_SAMPLES', REPOSITORY.parent / 'shared/data'))
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
 
 

@@ -13,7 +13,7 @@ from mmengine.config import DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from daga_mm.engine import load_config
+from daga_mm.engine import load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,10 +38,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
-    config = load_config(args.config, args.cfg_options, args.work_dir)
+    try:
+        config = load_config(args.config, args.cfg_options, args.work_dir)
+        require_data(config, 'test')
+        if not os.path.isfile(args.checkpoint):
+            raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None
     config.launcher = args.launcher
-    if not os.path.isfile(args.checkpoint):
-        raise SystemExit(f'no checkpoint {args.checkpoint}')
     config.load_from = args.checkpoint
     if args.show_dir:
         if 'visualization' not in config.get('default_hooks', {}):

@@ -12,7 +12,7 @@ from mmengine.config import DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from daga_mm.engine import enable_amp, load_config
+from daga_mm.engine import enable_amp, load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,10 +48,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
-    config = load_config(args.config, args.cfg_options, args.work_dir)
+    try:
+        config = load_config(args.config, args.cfg_options, args.work_dir)
+        require_data(config, 'train', 'val')
+        if args.amp:
+            enable_amp(config)
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        raise SystemExit(str(error)) from None
     config.launcher = args.launcher
-    if args.amp:
-        enable_amp(config)
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume

@@ -1,7 +1,7 @@
 """What training and testing need beyond mmengine: parameter groups, provenance, paths."""
 
-from .config import enable_amp, load_config, path_names
+from .config import enable_amp, load_config, path_names, require_data
 from .optim_constructor import DAGAOptimWrapperConstructor
 from .provenance import ProvenanceHook
 
-__all__ = ['DAGAOptimWrapperConstructor', 'ProvenanceHook', 'enable_amp', 'load_config', 'path_names']
+__all__ = ['DAGAOptimWrapperConstructor', 'ProvenanceHook', 'enable_amp', 'load_config', 'path_names', 'require_data']

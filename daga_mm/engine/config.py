@@ -46,6 +46,26 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     return config
 
 
+def require_data(config: Config, *splits: str) -> None:
+    """Say early, and with the cure, that a data set is not there.
+
+    Args:
+        config: The config of a run.
+        *splits: 'train', 'val', 'test': those that the run reads.
+
+    Raises:
+        FileNotFoundError: A ``data_root`` does not exist.
+    """
+    for split in splits:
+        root = ((config.get(f'{split}_dataloader') or {}).get('dataset') or {}).get('data_root')
+        if root and not Path(root).exists():
+            names = [name for name in path_names() if config.get(name) == root]
+            cure = f'--cfg-options {names[0]}=PATH or {names[0].upper()}=PATH names' if names else 'data_root names'
+            raise FileNotFoundError(
+                f'no data set at {root}: {cure} its place; `python -m daga_mm.doctor` looks for all'
+            )
+
+
 def enable_amp(config: Config) -> None:
     """Train in mixed precision: bfloat16 where the GPU has it, else float16 with a dynamic loss scale.
 

@@ -1,0 +1,61 @@
+"""The demo itself, cut short, and the trunk it stands on."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import torch
+from safetensors import safe_open
+
+from daga_mm.engine import load_config
+from daga_mm.registry import MODELS
+from demo.scenes import render_scene
+
+from ..conftest import REPOSITORY
+
+TRUNK = REPOSITORY / 'demo/trunk/vit_scenes.safetensors'
+
+
+def run(*arguments) -> str:
+    command = [sys.executable, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd='/')
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def test_the_demo_trains_both_and_draws_a_picture(tmp_path):
+    out = run(REPOSITORY / 'demo/demo.py', '--iterations', 4, '--out', tmp_path / 'out', '--data', tmp_path / 'data')
+    assert 'synthetic' in out and 'frozen' in out and 'DAGA' in out
+    frozen, daga = json.loads((tmp_path / 'out/demo.json').read_text())['rows']
+    assert (frozen['model'], daga['model']) == ('frozen', 'DAGA')
+    assert 0 < daga['trained_parameters'] - frozen['trained_parameters'] < 0.2 * frozen['trained_parameters']
+    assert frozen['miou'] > 0 and frozen['seconds_per_iteration'] > 0
+    assert cv2.imread(str(tmp_path / 'out/demo.png')).shape[1] > 1000
+
+
+def test_the_trunk_is_small_and_looks_at_things():
+    assert TRUNK.stat().st_size < 3e6
+    with safe_open(TRUNK, 'pt') as file:
+        assert float(file.metadata()['accuracy']) > 0.5
+    model = MODELS.build(load_config(REPOSITORY / 'demo/upernet_scenes.py').model.backbone)
+    model.init_weights()
+    scenes = [render_scene((5, 1, i), (192, 144)) for i in range(8)]
+    images = torch.stack([torch.from_numpy(scene.image.copy()).permute(2, 0, 1).float() for scene in scenes])
+    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    attention = model.guidance_map((images - mean[:, None, None]) / std[:, None, None], normalize=False)
+    objects = torch.stack([torch.from_numpy(scene.instance > 0) for scene in scenes]).float()
+    share = torch.nn.functional.avg_pool2d(objects[:, None], model.patch_size)[:, 0]  # of each patch that is an object
+    weight = attention / attention.sum(dim=(1, 2), keepdim=True)
+    seen, chance = (weight * share).sum(dim=(1, 2)).mean(), share.mean()
+    assert seen > 1.3 * chance, f'{seen:.2f} of the attention is on objects, which fill {chance:.2f} of the pictures'
+
+
+def test_the_trunk_can_be_trained_again(tmp_path):
+    out = run(
+        REPOSITORY / 'demo/train_trunk.py', '--images', 14, '--epochs', 1, '--batch-size', 7,
+        '--data', tmp_path / 'data', '--out', tmp_path / 'trunk.safetensors',
+    )  # fmt: skip
+    assert 'epoch 1 of 1' in out and 'fingerprint' in out
+    with safe_open(tmp_path / 'trunk.safetensors', 'pt') as new, safe_open(TRUNK, 'pt') as ours:
+        assert set(new.keys()) == set(ours.keys())

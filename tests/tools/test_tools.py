@@ -1,0 +1,63 @@
+"""The command lines: help texts, and one clear line for what can't be done."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from demo.scenes import write_ade20k
+
+from ..conftest import REPOSITORY
+
+CONFIG = 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
+TOOLS = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / 'tools').rglob('*.py'))
+
+
+def run(*command) -> subprocess.CompletedProcess:
+    environment = os.environ | {'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+
+
+@pytest.mark.parametrize('tool', TOOLS, ids=str)
+def test_help_shows_an_example(tool):
+    result = run(sys.executable, tool, '--help')
+    assert result.returncode == 0 and f'python {tool}' in result.stdout
+
+
+@pytest.mark.parametrize('tool', ['dist_train', 'dist_test'])
+def test_launchers_say_what_they_need(tool):
+    result = run('bash', f'tools/{tool}.sh', CONFIG)
+    assert result.returncode == 2 and f'tools/{tool}.sh CONFIG' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ('command', 'message'),
+    [
+        (('tools/train.py', 'nowhere.py'), 'no config nowhere.py'),
+        (('tools/test.py', 'nowhere.py', 'a.pth'), 'no config nowhere.py'),
+        (('tools/test.py', CONFIG, 'nowhere.pth', '--cfg-options', 'ade20k_root=/'), 'no checkpoint nowhere.pth'),
+        (
+            ('tools/train.py', CONFIG, '--cfg-options', 'ade20k_root=/nowhere'),
+            'no data set at /nowhere: --cfg-options ade20k_root=PATH or ADE20K_ROOT=PATH names its place',
+        ),
+        pytest.param(
+            ('tools/train.py', CONFIG, '--amp', '--cfg-options', 'ade20k_root=/'),
+            '--amp needs a GPU',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'),
+        ),
+    ],
+)
+def test_one_line_says_what_is_wrong(command, message):
+    result = run(sys.executable, *command)
+    assert result.returncode == 1 and result.stderr.strip().splitlines()[-1].startswith(message)
+    assert 'Traceback' not in result.stderr
+
+
+def test_missing_weights_end_a_training_with_the_cure(tmp_path):
+    root = write_ade20k(tmp_path / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
+    options = ['--cfg-options', f'ade20k_root={root}', 'dinov3_checkpoints=/nowhere']
+    result = run(sys.executable, 'tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', *options)
+    assert result.returncode != 0
+    assert 'no weights at /nowhere/dinov3_vits16' in result.stderr and 'docs/weights.md' in result.stderr
