@@ -133,7 +133,8 @@ def main() -> None:
     from scenes import write_imagenet
 
     # Seed 1 of the generator: the demo's scenes are of seed 0.
-    root = write_imagenet(args.data, args.images, min(600, args.images), seed=1, size=(128, 128), workers=2)
+    counts = args.images, min(600, args.images)
+    root = write_imagenet(args.data, *counts, seed=1, size=(128, 128), workers=2)
     model, accuracy = train(root, args.epochs, args.batch_size, args.lr, args.seed)
     weights = {key: value.half().contiguous() for key, value in model.trunk.model.state_dict().items()}
     args.out.parent.mkdir(parents=True, exist_ok=True)

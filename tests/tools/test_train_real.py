@@ -34,7 +34,8 @@ OPTIONS = [
     # a schedule of minutes
     'optim_wrapper.optimizer.lr=4e-3', 'param_scheduler.0.end=10', 'param_scheduler.1.begin=10',
     f'param_scheduler.1.end={ITERATIONS}', 'train_cfg.val_interval=1000', 'randomness.seed=0',
-    f'default_hooks.checkpoint.interval={HALF}', 'default_hooks.logger.interval=10', 'default_hooks.checkpoint.save_best=None',
+    f'default_hooks.checkpoint.interval={HALF}', 'default_hooks.logger.interval=10',
+    'default_hooks.checkpoint.save_best=None',
 ]  # fmt: skip
 
 
