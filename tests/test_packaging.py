@@ -1,5 +1,6 @@
 """The wheel holds what mim looks for, and mim trains from it."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -58,23 +59,32 @@ def test_the_model_index_lists_every_config_once():
     assert [model['Name'] for model in models] == [os.path.basename(path).removesuffix('.py') for path in configs]
 
 
-def test_mim_trains_from_the_wheel(wheel, tmp_path):
-    root = write_ade20k(tmp_path / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
+def train(command: list[str], folder, **environment) -> str:
+    """One iteration of the ADE20K config on synthetic scenes, at a small size; returns what was printed."""
+    root = write_ade20k(folder / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
     options = [
-        f'ade20k_root={root}', 'model.backbone.init_cfg=None', 'model.backbone.arch._delete_=True',
-        'model.backbone.arch.name=dinov3_vits16', 'model.backbone.arch.embed_dim=48', 'model.backbone.arch.depth=4',
-        'model.backbone.arch.num_heads=3', 'model.neck.embed_dims=48', 'model.neck.num_heads=3',
-        'model.decode_head.in_channels=[48,48,48,48]', 'model.decode_head.channels=16',
-        'model.auxiliary_head.in_channels=48', 'model.data_preprocessor.size=(64,64)',
+        'model.backbone.init_cfg=None', 'model.backbone.arch._delete_=True', 'model.backbone.arch.name=dinov3_vits16',
+        'model.backbone.arch.embed_dim=48', 'model.backbone.arch.depth=4', 'model.backbone.arch.num_heads=3',
+        'model.neck.embed_dims=48', 'model.neck.num_heads=3', 'model.decode_head.in_channels=[48,48,48,48]',
+        'model.decode_head.channels=16', 'model.auxiliary_head.in_channels=48', 'model.data_preprocessor.size=(64,64)',
         'train_dataloader.dataset.pipeline.2.ratio_range=(1.0,1.0)', 'train_dataloader.num_workers=0',
         'train_dataloader.dataset.pipeline.2.scale=(64,64)', 'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
         'train_dataloader.persistent_workers=False', 'train_cfg.max_iters=1', 'train_cfg.val_interval=10',
     ]  # fmt: skip
-    environment = os.environ | {'PYTHONPATH': str(wheel)}
-    command = [sys.executable, '-m', 'mim', 'train', 'daga_mm', CONFIG + '.py', '--work-dir', str(tmp_path / 'run')]
     result = subprocess.run(
-        [*command, '--cfg-options', *options], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
+        [sys.executable, *command, '--work-dir', str(folder / 'run'), '--cfg-options', *options],
+        capture_output=True, text=True, cwd=folder, env=os.environ | environment | {'ADE20K_ROOT': str(root)},
+    )  # fmt: skip
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert str(wheel) in result.stdout, 'the config came from elsewhere'
-    assert (tmp_path / 'run/iter_1.pth').is_file()
+    assert (folder / 'run/iter_1.pth').is_file()
+    return result.stdout
+
+
+def test_mim_trains_from_the_wheel(wheel, tmp_path):
+    out = train(['-m', 'mim', 'train', 'daga_mm', f'{CONFIG}.py'], tmp_path, PYTHONPATH=str(wheel))
+    assert str(wheel) in out, 'the config came from elsewhere'
+
+
+def test_upstreams_own_script_trains_our_config(tmp_path):
+    script = importlib.util.find_spec('mmseg').submodule_search_locations[0] + '/.mim/tools/train.py'
+    train([script, str(REPOSITORY / f'configs/mmseg/{CONFIG}.py')], tmp_path)

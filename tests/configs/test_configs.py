@@ -31,7 +31,7 @@ def test_base_names_are_unique():
 @pytest.mark.parametrize('path', CONFIGS, ids=IDS)
 def test_config_is_what_its_name_says(path):
     name = NAME.fullmatch(path.stem)
-    assert name, f'{path.name} is not named as docs/contributing say'
+    assert name, f'{path.name} is not named as CONTRIBUTING.md says'
     config = Config.fromfile(path)
     backbone = config.model.backbone
     assert backbone.arch == f'dinov3_{name["size"]}'
