@@ -7,7 +7,7 @@ from mmengine.config import Config
 from ..conftest import TINY
 
 DIMS = {'dinov3_vits16': 384, 'dinov3_vitb16': 768, 'dinov3_vitl16': 1024}
-WIDTHS = {512: 32, 256: 16}  # of heads
+WIDTHS = {512: 32, 256: 32}  # of heads
 
 
 def shrink(config: Config, checkpoint: str | None = None) -> Config:
@@ -19,6 +19,7 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
     dims = DIMS[backbone.arch]
     model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims)
              for key, value in config.model.to_dict().items()}  # fmt: skip
+    model['data_preprocessor'].pop('batch_augments', None)  # padding to a megapixel
     model['backbone']['arch'] = dict(TINY)
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model

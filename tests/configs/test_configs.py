@@ -19,7 +19,7 @@ IDS = [path.stem for path in CONFIGS]
 # {method}_{daga|frozen|full}-{size}_{neck or head}_{gpus}xb{batch}-{schedule}_{dataset-size}
 NAME = re.compile(
     r'[a-z0-9-]+_(?P<kind>daga|frozen|full)-(?P<size>vits16|vitb16|vitl16)_[a-z0-9-]+'
-    r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<schedule>\w+)_[a-z0-9-]+'
+    r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<schedule>[\w-]+)_[a-z0-9-]+'
 )
 
 
@@ -61,11 +61,23 @@ def test_config_builds_and_trains_the_right_part(path):
     held = [id(p) for group in wrapper.optimizer.param_groups for p in group['params']]
     assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
-    model.eval()
+    outputs = RUN[config.default_scope](model)
+    assert outputs and all(output.isfinite().all() for output in outputs)
+
+
+def segment(model) -> list[torch.Tensor]:
+    """Raw scores of one image."""
     with torch.no_grad():
-        outputs = model(torch.randn(1, 3, 64, 96), mode='tensor')
-    assert all(output.isfinite().all() for output in _tensors(outputs))
+        return [model.eval()(torch.randn(1, 3, 64, 96), mode='tensor')]
 
 
-def _tensors(outputs):
-    return [outputs] if isinstance(outputs, torch.Tensor) else [t for output in outputs for t in _tensors(output)]
+def detect(model) -> list[torch.Tensor]:
+    """Every loss on one image with a few objects."""
+    from mmdet.testing import demo_mm_inputs
+
+    batch = demo_mm_inputs(1, [[3, 64, 96]], num_items=[3], num_classes=80, with_mask=True)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    return [t for value in losses.values() for t in (value if isinstance(value, list) else [value])]
+
+
+RUN = {'mmseg': segment, 'mmdet': detect}

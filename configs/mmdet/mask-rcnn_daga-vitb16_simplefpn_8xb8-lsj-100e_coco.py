@@ -1,0 +1,2 @@
+_base_ = './mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py'
+model = dict(backbone=_base_.vitb16, neck=dict(embed_dims=768))

@@ -1,0 +1,9 @@
+# Mask R-CNN on a frozen DINOv3 ViT-S/16 with DAGA.
+_base_ = ['../_base_/coco_1x.py', 'mmdet::_base_/models/mask-rcnn_r50_fpn.py']
+model = dict(
+    backbone=dict(_delete_=True, type='daga_mm.DAGAViT', with_image=True, **_base_.vits16),
+    neck=[
+        dict(type='daga_mm.ViTAdapterNeck', embed_dims=384, drop_path_rate=0.3),
+        dict(type='FPN', in_channels=[384, 384, 384, 384], out_channels=256, num_outs=5),
+    ],
+)

@@ -1,0 +1,2 @@
+_base_ = './mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
+model = dict(backbone=dict(daga_layers=()))

@@ -1,0 +1,3 @@
+_base_ = './mask-rcnn_daga-vits16_vitadapter_8xb2-ms-3x_coco.py'
+model = dict(backbone=dict(daga_layers=(), frozen=False))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.7))
