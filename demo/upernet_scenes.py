@@ -9,7 +9,7 @@ classes = (
     'clock', 'shelf',
 )  # fmt: skip
 crop_size = (128, 128)
-iterations = 400
+iterations = 320
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
