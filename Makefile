@@ -27,7 +27,7 @@ demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one 
 	@$(RUN) demo/demo.py
 
 test: $(STAMP)  ## the whole test suite
-	@$(RUN) -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal  # a thread each: more would wait for one another
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(RUN) -m ruff check .
