@@ -1,4 +1,4 @@
-# Mask R-CNN in ViTDet's manner (arXiv:2203.16527): the simple pyramid, large-scale jitter at 1024², 100 epochs, batch 64.
+# Mask R-CNN in ViTDet's manner (arXiv:2203.16527): simple pyramid, large-scale jitter at 1024², 100 epochs, batch 64.
 # The box head has four convolutions and the RPN two, as there. Nothing is windowed: the trunk is frozen as it is.
 _base_ = [
     '../_base_/dinov3.py',
