@@ -2,8 +2,12 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -156,3 +160,23 @@ def test_a_checkpoint_of_another_trunk_is_refused(config, trained):
     other.model.backbone.init_cfg = None
     with pytest.raises(ValueError, match=r'(?s)trunk in the checkpoint is not.*missing \(\d+\): model.blocks.4'):
         Runner.from_cfg(other).test()
+
+
+def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
+    runner, _, checkpoint = trained
+    (config,) = Path(runner.work_dir).glob('*.py')
+    images = tmp_path / 'images'
+    images.mkdir()
+    for name in ('a.png', 'b.jpg'):
+        cv2.imwrite(str(images / name), np.full((48, 64, 3), 128, np.uint8))
+    (images / 'notes.txt').touch()
+    command = [sys.executable, '-W', 'ignore', REPOSITORY / 'tools/infer.py', images, config, checkpoint]
+    options = ['--device', 'cpu', '--cfg-options', 'test_pipeline.1.scale=(64,64)']
+    result = subprocess.run(
+        [*map(str, command), '--out', str(tmp_path / 'out'), *options], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert '2 pictures in' in result.stdout
+    drawn = {path.name: cv2.imread(str(path)) for path in (tmp_path / 'out/vis').iterdir()}
+    assert set(drawn) == {'a.png', 'b.jpg'}
+    assert all(picture.shape == (48, 64, 3) and picture.std() > 1 for picture in drawn.values())

@@ -37,6 +37,8 @@ def test_launchers_say_what_they_need(tool):
     [
         (('tools/train.py', 'nowhere.py'), 'no config nowhere.py'),
         (('tools/test.py', 'nowhere.py', 'a.pth'), 'no config nowhere.py'),
+        (('tools/infer.py', 'nowhere.jpg', CONFIG, 'a.pth', '--out', '/tmp'), 'no image at nowhere.jpg'),
+        (('tools/infer.py', 'docs/images', CONFIG, 'nowhere.pth', '--out', '/tmp'), 'no checkpoint nowhere.pth'),
         (('tools/test.py', CONFIG, 'nowhere.pth', '--cfg-options', 'ade20k_root=/'), 'no checkpoint nowhere.pth'),
         (
             ('tools/train.py', CONFIG, '--cfg-options', 'ade20k_root=/nowhere'),
