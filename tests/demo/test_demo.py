@@ -53,7 +53,7 @@ def test_the_trunk_is_small_and_looks_at_things():
 
 def test_the_trunk_can_be_trained_again(tmp_path):
     out = run(
-        REPOSITORY / 'demo/train_trunk.py', '--images', 14, '--epochs', 1, '--batch-size', 7,
+        REPOSITORY / 'demo/train_trunk.py', 'scenes', '--per-class', 1, '--epochs', 1, '--batch-size', 7,
         '--data', tmp_path / 'data', '--out', tmp_path / 'trunk.safetensors',
     )  # fmt: skip
     assert 'epoch 1 of 1' in out and 'fingerprint' in out
