@@ -6,11 +6,11 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt tests.txt)
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test test-slow lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP)  ## make or repair .venv (2 to 5 minutes, 5.5 GB, no compiler)
 
@@ -28,6 +28,9 @@ demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one 
 
 test: $(STAMP)  ## the whole test suite
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal  # a thread each: more would wait for one another
+
+test-slow: $(STAMP)  ## learn a few real images with the configs; needs the samples, DAGA_MM_SAMPLES=/path
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist load -m slow
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(RUN) -m ruff check .

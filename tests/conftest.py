@@ -14,11 +14,6 @@ SAMPLES = Path(os.environ.get('DAGA_MM_SAMPLES', REPOSITORY.parent / 'shared/dat
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The one test of minutes goes first, so that the other worker has something to do meanwhile."""
-    items.sort(key=lambda item: 'test_train_real' not in item.nodeid)
-
-
 @pytest.fixture(scope='session')
 def tiny():
     """Build a DAGAViT with a small random trunk and, unless ``fresh``, DAGA modules that do something."""

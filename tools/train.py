@@ -6,19 +6,22 @@ Several GPUs: tools/dist_train.sh CONFIG NUMBER.
 """
 
 import argparse
-import os
 
-from mmengine.config import DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from daga_mm.engine import enable_amp, load_config, require_data
+from daga_mm.engine import (
+    add_config,
+    add_run_options,
+    build_runner,
+    enable_amp,
+    load_config,
+    make_parser,
+    one_line_errors,
+    require_data,
+)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/CONFIG NAME)')
+    parser = make_parser(__doc__)
+    add_config(parser)
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 where the GPU has it')
     parser.add_argument(
         '--resume',
@@ -32,30 +35,18 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="scale the learning rate from the config's batch size to that of this run",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='NAME=VALUE',
-        help='change settings of the config, e.g. ade20k_root=/data/ade train_cfg.max_iters=100 '
-        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_run_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
-    try:
+    with one_line_errors(FileNotFoundError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
         require_data(config, 'train', 'val')
-        if args.amp:
+    if args.amp:
+        with one_line_errors(ValueError, RuntimeError):
             enable_amp(config)
-    except (FileNotFoundError, ValueError, RuntimeError) as error:
-        raise SystemExit(str(error)) from None
-    config.launcher = args.launcher
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
@@ -63,8 +54,7 @@ def main() -> None:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise SystemExit(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         config.auto_scale_lr.enable = True
-    runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
-    runner.train()
+    build_runner(config, args).train()
 
 
 if __name__ == '__main__':

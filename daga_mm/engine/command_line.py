@@ -1,0 +1,51 @@
+"""What the command lines of the tools share."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help shows ``description``, the tool's docstring, as it is written."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """A config, and changes to it."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='NAME=VALUE',
+        help='change settings of the config, e.g. ade20k_root=/data/ade train_cfg.max_iters=100 '
+        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names',
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What a run through mmengine's Runner takes: where its files go, and who started it."""
+    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME)')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def build_runner(config: Config, args: argparse.Namespace) -> Runner:
+    """The config's runner, in the process group of the launcher that the arguments name."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
+    config.launcher = args.launcher
+    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+
+
+@contextmanager
+def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
+    """Errors of these types end the program with their message alone; a traceback would add nothing for a user."""
+    try:
+        yield
+    except expected as error:
+        raise SystemExit(str(error)) from None
