@@ -5,16 +5,28 @@ when it first looks into it, and reports an ImportError in there as "not in the 
 needs a package that may be absent is only listed where that package is installed.
 """
 
+from importlib.util import find_spec
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='daga_mm', locations=['daga_mm.backbones', 'daga_mm.necks'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='daga_mm', locations=['daga_mm.engine'])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope='daga_mm',
-    locations=['daga_mm.engine'],
-)
+DEPTH = ['daga_mm.depth'] if find_spec('mmseg') else []
+
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    return Registry(parent.name, parent=parent, scope='daga_mm', locations=list(locations))
+
+
+MODELS = _child(MMENGINE_MODELS, 'daga_mm.backbones', 'daga_mm.necks', 'daga_mm.evaluation', *DEPTH)
+HOOKS = _child(MMENGINE_HOOKS, 'daga_mm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'daga_mm.engine')
+LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')
+METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
+DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH)
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)

@@ -1,0 +1,32 @@
+# A linear head on [class token; mean patch], with the method's own recipe: SGD, one epoch of warm-up, cosine.
+_base_ = './classification.py'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='daga_mm.DAGAViT', out_indices=(-1,), out_type='cls_avg'),
+    head=dict(type='LinearClsHead', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+)
+
+train_dataloader = dict(
+    sampler=dict(type='DefaultSampler', shuffle=True), dataset=dict(pipeline=_base_.train_pipeline), **_base_.loading
+)
+val_dataloader = dict(
+    sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(pipeline=_base_.test_pipeline), **_base_.loading
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=2e-2, momentum=0.9, nesterov=True, weight_decay=0.01),
+    constructor='daga_mm.DAGAOptimWrapperConstructor',
+    paramwise_cfg=dict(daga_lr_mult=0.5),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0.0, begin=1, end=20, convert_to_iter_based=True),
+]
+train_cfg = dict(by_epoch=True, max_epochs=20)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(enable=False, base_batch_size=1024)  # 8 GPUs × 128 images

@@ -1,0 +1,27 @@
+# 25 epochs in one cycle, as AdaBins (arXiv:2011.14141) trains: up from a quarter of the rate for 30 % of the run, then
+# cosine down to 1/75. Rate and weight decay are those that DPT (arXiv:2103.13413) is usually trained with.
+_base_ = './nyu.py'
+train_dataloader = dict(sampler=dict(type='DefaultSampler'))  # an epoch has to end
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
+    clip_grad=dict(max_norm=35),
+    constructor='daga_mm.DAGAOptimWrapperConstructor',
+    paramwise_cfg=dict(daga_lr_mult=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.25, begin=0, end=7.5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1 / 75, begin=7.5, end=25, convert_to_iter_based=True),
+]
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, save_best='rmse', rule='less', max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+)
+log_processor = dict(by_epoch=True)

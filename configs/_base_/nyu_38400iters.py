@@ -1,0 +1,27 @@
+# The schedule of DINOv3's linear probe for depth (dinov3/eval/depth/configs/config-nyu.yaml): cosine to zero under a
+# linear warm-up of a third of the run. DINOv3 also moves Adam's beta1 between 0.85 and 0.95; here it stays at 0.9.
+_base_ = './nyu.py'
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=38400, val_interval=1600)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.99), weight_decay=1e-4),
+    clip_grad=dict(max_norm=35),
+    constructor='daga_mm.DAGAOptimWrapperConstructor',
+    paramwise_cfg=dict(daga_lr_mult=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=12800),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=38400),
+]
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook', by_epoch=False, interval=1600, save_best='rmse', rule='less', max_keep_ckpts=2
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+)
