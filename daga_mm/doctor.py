@@ -48,6 +48,11 @@ LAYOUTS = {  # name in paths.py: what the readers of mmdet, mmseg and mmpretrain
     'coco_root': ('train2017', 'val2017', *COCO_FILES),
     'nyu_root': ('images/train', 'images/test', 'annotations/train', 'annotations/test'),
     'imagenet_root': ('train', 'val'),
+    'imagenet_c_root': (),  # flat, or in groups as the archives are
+    'imagenet_a_root': ('n01498041',),
+    'imagenet_r_root': ('n01443537',),
+    'cifar10_root': ('train/airplane', 'test/airplane'),
+    'cifar100_root': ('train/apple', 'test/apple'),
 }
 ABOVE_FIRST = 'cure the faults above first; if there are none, this is a bug of daga_mm'
 

@@ -1,14 +1,15 @@
 # Mask R-CNN on the demo's synthetic scenes: the COCO recipe, with a small trunk, narrow heads and a short schedule.
 #   python demo/make_scenes.py --formats coco
 #   python tools/train.py demo/mask_rcnn_scenes.py
-#   python tools/train.py demo/mask_rcnn_scenes.py --work-dir work_dirs/frozen --cfg-options model.backbone.daga_layers="()"
+#   python tools/train.py demo/mask_rcnn_scenes.py --work-dir work_dirs/mask_rcnn_scenes_frozen \
+#       --cfg-options model.backbone.daga_layers="()"
 _base_ = '../configs/mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 
 # The classes that the scenes show, by COCO's own names.
 classes = (
     'bed', 'book', 'bottle', 'chair', 'clock', 'couch', 'dining table', 'potted plant', 'sports ball', 'tv', 'vase',
 )  # fmt: skip
-epochs = 12
+epochs = 8
 width = 64
 
 model = dict(
@@ -38,13 +39,13 @@ model = dict(
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale=(256, 192), keep_ratio=True),
+    dict(type='Resize', scale=(192, 144), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(256, 192), keep_ratio=True),
+    dict(type='Resize', scale=(192, 144), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
@@ -61,7 +62,7 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=epochs, milestones=[8, 11], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=epochs, milestones=[6], gamma=0.1),
 ]
 default_hooks = dict(checkpoint=dict(interval=epochs, save_best=None))
 auto_scale_lr = dict(base_batch_size=4)

@@ -9,12 +9,13 @@ from daga_mm import doctor
 from daga_mm.backbones import build_trunk
 from daga_mm.backbones.checkpoints import read_weights
 from daga_mm.compat import mmcv_kind
+from daga_mm.engine import path_names
 
 from .compat.test_mmcv_ops import run_python
 from .conftest import TINY
 
 WEIGHTS = 'dinov3_vits16_pretrain_lvd1689m-08c60483.pth'
-EACH_PATH = ('ADE20K_ROOT', 'COCO_ROOT', 'NYU_ROOT', 'IMAGENET_ROOT', 'DINOV3_CHECKPOINTS')
+EACH_PATH = tuple(name.upper() for name in path_names())
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_all_is_well_here():
 def test_the_text_is_aligned_and_absent_weights_and_data_are_no_faults(report):
     status, out = report('Packages', 'Weights', 'Data sets')
     assert status == 0
-    assert out.rstrip().endswith('No faults, 7 missing, needed for some runs only.')
+    assert out.rstrip().endswith('No faults, 12 missing, needed for some runs only.')
     lines = [line for line in out.splitlines() if line.startswith(('  ok ', '  missing '))]
     assert {line[28:30] for line in lines} == {'  '} and ' ' not in {line[30] for line in lines}
     assert 'docs/weights.md; if you have it: export DINOV3_CHECKPOINTS=' in out

@@ -1,17 +1,20 @@
-"""Draw what a trained model sees: boxes and masks for detection, colour maps for segmentation.
+"""Draw what a trained model sees: boxes and masks, colour maps, depth, the name of the class.
 
     python tools/infer.py IMAGE_OR_FOLDER CONFIG CHECKPOINT --out DIR
 
 Pictures go to DIR/vis, under the names of the images. The checkpoint must hold the trunk, as those of a run do.
+Depth comes as 16-bit millimetres too, in DIR/depth, and with --focal-length as coloured point clouds in DIR/points.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+import torch
+from mmengine.config import Config
 
-from daga_mm.engine import load_config
+from daga_mm.engine import add_config, load_config, make_parser, one_line_errors
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
@@ -34,7 +37,54 @@ def segment(config: Config, args: argparse.Namespace) -> Any:
     return lambda images: inferencer(images, out_dir=str(args.out), batch_size=args.batch_size)
 
 
-INFERENCERS = {'mmdet': detect, 'mmseg': segment}
+def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
+    """mmseg's inference; the image beside its depth in colours, with a bar in metres."""
+    import mmcv
+    from mmseg.apis import inference_model, init_model
+    from rich.progress import track
+
+    from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
+
+    config.test_pipeline = [step for step in config.test_pipeline if 'Annotation' not in step['type']]
+    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    model = init_model(config, args.checkpoint, device=device)
+
+    def draw(images: list[str]) -> None:
+        for name in ('vis', 'depth', *(['points'] if args.focal_length else [])):
+            (args.out / name).mkdir(parents=True, exist_ok=True)
+        for path in track(images, 'Inference'):
+            image = mmcv.imread(path, channel_order='rgb')
+            if image is None:
+                raise SystemExit(f'{path} can not be read as an image')
+            depth = inference_model(model, path).pred_depth_map.data[0].cpu().numpy()
+            name = f'{Path(path).stem}.png'
+            mmcv.imwrite(draw_depth(image, depth)[..., ::-1], str(args.out / 'vis' / name))
+            write_depth_png(args.out / 'depth' / name, depth)
+            if args.focal_length:
+                write_point_cloud((args.out / 'points' / name).with_suffix('.ply'), image, depth, args.focal_length)
+
+    return draw
+
+
+def classify(config: Config, args: argparse.Namespace) -> Any:
+    """mmpretrain's inferencer: the class and its score on the image; all of them in DIR/predictions.json."""
+    from mmpretrain import ImageClassificationInferencer
+
+    inferencer = ImageClassificationInferencer(config, args.checkpoint, args.device)
+    (args.out / 'vis').mkdir(parents=True, exist_ok=True)
+
+    def draw(images: list[str]) -> None:
+        found = inferencer(images, batch_size=args.batch_size, show_dir=str(args.out / 'vis'))
+        predictions = {
+            name: {key: one[key] for key in ('pred_label', 'pred_score', 'pred_class') if key in one}
+            for name, one in zip(images, found, strict=True)
+        }
+        (args.out / 'predictions.json').write_text(json.dumps(predictions, indent=1) + '\n')
+
+    return draw
+
+
+INFERENCERS = {'mmdet': detect, 'mmseg': segment, 'depth': estimate_depth, 'mmpretrain': classify}
 
 
 def find_images(path: Path) -> list[str]:
@@ -50,30 +100,28 @@ def find_images(path: Path) -> list[str]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument('images', type=Path, metavar='IMAGE_OR_FOLDER')
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file, with the trunk in it')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where pictures and predictions go')
     parser.add_argument('--score', type=float, default=0.3, help='draw objects from this score on (default: 0.3)')
+    parser.add_argument(
+        '--focal-length', type=float, metavar='PIXELS', help="write point clouds of the depth; 518.86 for NYU's images"
+    )
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='NAME=VALUE', help='change settings of the config'
-    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    try:
+    with one_line_errors(FileNotFoundError):
         images = find_images(args.images)
         config = load_config(args.config, args.cfg_options)
         if not Path(args.checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
-    except FileNotFoundError as error:
-        raise SystemExit(str(error)) from None
-    scope = config.get('default_scope')
+    scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in INFERENCERS:
         raise SystemExit(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
     INFERENCERS[scope](config, args)(images)

@@ -28,14 +28,14 @@ def parse_args() -> argparse.Namespace:
         'checkpoint',
         help='checkpoint file; none: the trunk alone, as the config names it, for probes',
     )
-    parser.add_argument('--show-dir', help='draw the predictions into this folder of the work dir')
+    parser.add_argument('--show-dir', help='draw the predictions into this folder')
     add_run_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError):
+    with one_line_errors(FileNotFoundError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
         require_data(config, 'test')
         if args.checkpoint != 'none' and not os.path.isfile(args.checkpoint):

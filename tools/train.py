@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError):
+    with one_line_errors(FileNotFoundError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
         require_data(config, 'train', 'val')
     if args.amp:

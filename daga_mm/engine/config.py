@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 PATHS = Path(__file__).parents[1] / '.mim/configs/_base_/paths.py'
+CLASS_FOLDERS = ('CustomDataset', 'ImageNet', 'daga_mm.ImageNetFolders')  # data sets whose classes are folders
 
 
 @cache
@@ -47,23 +48,44 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 
 
 def require_data(config: Config, *splits: str) -> None:
-    """Say early, and with the cure, that a data set is not there.
+    """Say early, and with the cure, what is missing of the data sets that a run reads.
 
     Args:
         config: The config of a run.
         *splits: 'train', 'val', 'test': those that the run reads.
 
     Raises:
-        FileNotFoundError: A ``data_root`` does not exist.
+        FileNotFoundError: A ``data_root`` does not exist, or a class folder is missing or empty.
+        ValueError: There are more class folders than the model has classes.
     """
-    for split in splits:
-        root = ((config.get(f'{split}_dataloader') or {}).get('dataset') or {}).get('data_root')
+    datasets = [(config.get(f'{split}_dataloader') or {}).get('dataset') or {} for split in splits]
+    if 'test' in splits:  # a probe's training images
+        datasets.append(((config.get('test_cfg') or {}).get('train_dataloader') or {}).get('dataset') or {})
+    for dataset in datasets:
+        root = dataset.get('data_root')
         if root and not Path(root).exists():
-            names = [name for name in path_names() if config.get(name) == root]
+            names = [
+                name for name in path_names() if root == config.get(name) or root.startswith(f'{config.get(name)}/')
+            ]
             cure = f'--cfg-options {names[0]}=PATH or {names[0].upper()}=PATH names' if names else 'data_root names'
             raise FileNotFoundError(
                 f'no data set at {root}: {cure} its place; `python -m daga_mm.doctor` looks for all'
             )
+        if dataset.get('type') in CLASS_FOLDERS and not dataset.get('ann_file'):
+            _require_classes(config, Path(root or '.', dataset.get('data_prefix') or dataset.get('split') or ''))
+
+
+def _require_classes(config: Config, folder: Path) -> None:
+    classes = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not classes:
+        raise FileNotFoundError(f'no class folders in {folder}')
+    empty = [path.name for path in classes if next(path.iterdir(), None) is None]
+    if empty:
+        raise FileNotFoundError(f'{folder} has classes without an image: {", ".join(empty[:5])}')
+    holders = (config.model.get('head'), config.model, config.get('test_cfg'))
+    known = [holder['num_classes'] for holder in holders if holder and 'num_classes' in holder]
+    if known and len(classes) > known[0]:
+        raise ValueError(f'{folder} has {len(classes)} classes, the model {known[0]}: set its num_classes')
 
 
 def enable_amp(config: Config) -> None:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from ..conftest import TINY
 
 DIMS = {'dinov3_vits16': 384, 'dinov3_vitb16': 768, 'dinov3_vitl16': 1024}
+DEPTHS = {'dinov3_vits16': 12, 'dinov3_vitb16': 12, 'dinov3_vitl16': 24}
 WIDTHS = {512: 32, 256: 32}  # of heads
 
 
@@ -17,9 +18,14 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
     """
     backbone = config.model.backbone
     dims = DIMS[backbone.arch]
+    config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
     model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims)
              for key, value in config.model.to_dict().items()}  # fmt: skip
     model['data_preprocessor'].pop('batch_augments', None)  # padding to a megapixel
+    # Blocks by number go to where the small trunk has them: 2 5 8 11 of 12, and 4 11 17 23 of 24, to 0 1 2 3 of 4.
+    depth, layers = DEPTHS[backbone.arch], backbone.get('daga_layers', ())
+    if layers != 'all' and any(layer >= TINY['depth'] for layer in layers):
+        model['backbone']['daga_layers'] = [round((layer + 1) * TINY['depth'] / depth) - 1 for layer in layers]
     model['backbone']['arch'] = dict(TINY)
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model
@@ -32,5 +38,7 @@ def _narrow(value: Any, dims: int) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_narrow(inner, dims) for inner in value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return TINY['embed_dim'] if value == dims else WIDTHS.get(value, value)
+        if value in (dims, 2 * dims):  # a map, or the class token beside the mean patch
+            return TINY['embed_dim'] * value // dims
+        return WIDTHS.get(value, value)
     return value

@@ -1,13 +1,14 @@
 """Every config of the repository: it builds, it trains what its name says, mim can find it."""
 
 import collections
+import functools
 import re
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, utils
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import LOOPS, MODELS, init_default_scope
 
 from ..conftest import REPOSITORY
 from .shrink import shrink
@@ -15,12 +16,26 @@ from .shrink import shrink
 CONFIGS = sorted(
     path for path in (REPOSITORY / 'configs').rglob('*.py') if '_base_' not in path.relative_to(REPOSITORY).parts
 )
-IDS = [path.stem for path in CONFIGS]
+# {protocol}_daga-{size}_{dataset}: what measures a backbone or a classifier, with a schedule of its own or none.
+PROBE = re.compile(
+    r'(?P<protocol>knn|logreg|linear|robustness)_daga-(?P<size>vits16|vitb16|vitl16)_(?P<data>in1k|cifar10|cifar100)'
+)
+PROBES = [path for path in CONFIGS if PROBE.fullmatch(path.stem)]
+CONFIGS = [path for path in CONFIGS if path not in PROBES]
+IDS, PROBE_IDS = ([path.stem for path in paths] for paths in (CONFIGS, PROBES))
 # {method}_{daga|frozen|full}-{size}_{neck or head}_{gpus}xb{batch}-{schedule}_{dataset-size}
 NAME = re.compile(
     r'[a-z0-9-]+_(?P<kind>daga|frozen|full)-(?P<size>vits16|vitb16|vitl16)_[a-z0-9-]+'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<schedule>[\w-]+)_[a-z0-9-]+'
 )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def upstreams_metafiles_are_read_once():
+    """mmengine reads all of a package's anew for each config that inherits from it, and that is most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
 
 
 def test_base_names_are_unique():
@@ -41,6 +56,11 @@ def test_config_is_what_its_name_says(path):
     if name['schedule'].endswith('k'):
         assert config.train_cfg.max_iters == 1000 * int(name['schedule'][:-1])
         assert config.param_scheduler[-1].end == config.train_cfg.max_iters
+    if config.default_scope == 'mmpretrain':
+        assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == int(name['schedule'].removesuffix('e'))
+        data = path.stem.rpartition('_')[2]
+        assert config.model.head.num_classes == CLASSES[data]
+        assert_data(config, config.train_dataloader, data)
     assert config.custom_imports == dict(imports=['daga_mm.compat'], allow_failed_imports=False)
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
@@ -65,6 +85,58 @@ def test_config_builds_and_trains_the_right_part(path):
     assert outputs and all(output.isfinite().all() for output in outputs)
 
 
+CLASSES = {'in1k': 1000, 'cifar10': 10, 'cifar100': 100}
+
+
+def assert_data(config: Config, train: dict, data: str) -> None:
+    """Training and test images of a classification config are those of a data set."""
+    root = config['imagenet_root' if data == 'in1k' else f'{data}_root']
+    assert train.dataset.data_root == root
+    for loader in (config.test_dataloader, config.get('val_dataloader') or config.test_dataloader):
+        assert loader.dataset.data_root == (f'{root}/val' if data == 'in1k' else root)
+
+
+@pytest.mark.parametrize('path', PROBES, ids=PROBE_IDS)
+def test_probe_is_what_its_name_says_and_builds(path):
+    name = PROBE.fullmatch(path.stem)
+    config = Config.fromfile(path)
+    assert config.model.backbone.arch == f'dinov3_{name["size"]}'
+    assert name['size'] in config.model.backbone.init_cfg.checkpoint
+    train = config.get('train_dataloader') or config.test_cfg.train_dataloader
+    assert_data(config, train, name['data'])
+    if name['protocol'] == 'linear':
+        num_classes = config.model.num_classes
+        assert config.auto_scale_lr.base_batch_size == 256 * config.optim_wrapper.optimizer.lr
+    else:
+        loop, side = {
+            'knn': ('daga_mm.KNNLoop', 256),
+            'logreg': ('daga_mm.LogisticRegressionLoop', 224),
+            'robustness': ('daga_mm.RobustnessLoop', 256),
+        }[name['protocol']]
+        assert config.test_cfg.type == loop and LOOPS.get(loop) and config.test_evaluator == []
+        assert config.test_dataloader.dataset.pipeline[1].scale == side
+        num_classes = config.model.head.num_classes if loop.endswith('RobustnessLoop') else config.test_cfg.num_classes
+        if not loop.endswith('RobustnessLoop'):
+            assert train.dataset.pipeline == config.test_dataloader.dataset.pipeline
+    assert num_classes == CLASSES[name['data']]
+    config = shrink(config)
+    init_default_scope(config.default_scope)
+    outputs = RUN['mmpretrain'](MODELS.build(config.model))
+    assert outputs and all(output.isfinite().all() for output in outputs)
+
+
+def classify(model) -> list[torch.Tensor]:
+    """The loss of two images; without a head to train, their features or scores."""
+    from mmpretrain.structures import DataSample
+
+    images = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8)
+    batch = {'inputs': images, 'data_samples': [DataSample().set_gt_label(label) for label in (0, 9)]}
+    batch = model.data_preprocessor(batch, True)
+    if getattr(model, 'head', None) is None:
+        return list(model(batch['inputs'], mode='tensor'))
+    return list(model(**batch, mode='loss').values())
+
+
 def segment(model) -> list[torch.Tensor]:
     """Raw scores of one image."""
     with torch.no_grad():
@@ -80,4 +152,4 @@ def detect(model) -> list[torch.Tensor]:
     return [t for value in losses.values() for t in (value if isinstance(value, list) else [value])]
 
 
-RUN = {'mmseg': segment, 'mmdet': detect}
+RUN = {'mmseg': segment, 'mmdet': detect, 'mmpretrain': classify}

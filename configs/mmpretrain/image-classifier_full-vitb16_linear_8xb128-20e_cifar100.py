@@ -1,0 +1,2 @@
+_base_ = './image-classifier_full-vits16_linear_8xb128-20e_cifar100.py'
+model = dict(backbone=_base_.vitb16, head=dict(in_channels=2 * 768))

@@ -1,0 +1,76 @@
+"""Pictures of what a model sees, for the tasks that tests/test_runner.py does not train."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from demo.scenes import render_scene
+
+from ..configs.shrink import shrink
+from ..conftest import REPOSITORY
+
+DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
+DEPTH = 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
+CLASSIFICATION = 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('images')
+    for index, name in enumerate(('a.png', 'b.jpg')):
+        cv2.imwrite(str(folder / name), render_scene((9, index), (96, 72)).image[..., ::-1])
+    return folder
+
+
+def infer(config_name, images, out, *arguments, meta=None, **changes):
+    """Draw with a small random model; returns the pictures by name."""
+    config = shrink(Config.fromfile(REPOSITORY / 'configs' / config_name))
+    config.merge_from_dict(changes)
+    init_default_scope(config.default_scope)
+    torch.manual_seed(0)
+    out.mkdir()
+    torch.save({'state_dict': MODELS.build(config.model).state_dict(), 'meta': meta or {}}, out / 'random.pth')
+    config.dump(out / 'config.py')
+    command = [sys.executable, '-W', 'ignore', REPOSITORY / 'tools/infer.py', images, out / 'config.py']
+    command += [out / 'random.pth', '--device', 'cpu', '--out', out, *arguments]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert '2 pictures in' in result.stdout
+    return {path.name: cv2.imread(str(path)) for path in (out / 'vis').iterdir()}
+
+
+def test_detections_are_drawn_and_written(images, tmp_path):
+    changes = {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.test_cfg.rcnn.score_thr': 0.0}
+    drawn = infer(DETECTION, images, tmp_path / 'out', '--score', '0', **changes)
+    assert set(drawn) == {'a.png', 'b.jpg'}
+    for name, picture in drawn.items():
+        found = json.loads((tmp_path / 'out/preds' / name).with_suffix('.json').read_text())
+        assert picture.shape == (72, 96, 3) and len(found['bboxes']) == len(found['masks']) > 0
+        assert np.abs(picture.astype(int) - cv2.imread(str(images / name))).mean() > 5, 'nothing is drawn'
+
+
+def test_classes_are_drawn_and_written(images, tmp_path):
+    classes = [f'class {i}' for i in range(10)]
+    drawn = infer(CLASSIFICATION, images, tmp_path / 'out', meta={'dataset_meta': {'classes': classes}})
+    assert set(drawn) == {'a.png', 'b.png'}
+    predictions = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert list(predictions) == [str(images / 'a.png'), str(images / 'b.jpg')]
+    assert all(one['pred_class'] == classes[one['pred_label']] for one in predictions.values())
+
+
+def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):
+    drawn = infer(DEPTH, images, tmp_path / 'out', '--focal-length', '60')
+    assert set(drawn) == {'a.png', 'b.png'}
+    for name, picture in drawn.items():
+        depth = cv2.imread(str(tmp_path / 'out/depth' / name), cv2.IMREAD_UNCHANGED)
+        assert depth.dtype == np.uint16 and depth.shape == (72, 96) and 1 <= depth.min() <= depth.max() <= 10000
+        assert picture.shape[0] > 480 and picture.shape[1] > 2 * 640
+        points = (tmp_path / 'out/points' / name).with_suffix('.ply').read_bytes()
+        assert points.startswith(b'ply') and b'element vertex 6912' in points
