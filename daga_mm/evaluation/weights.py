@@ -1,0 +1,44 @@
+"""Whose features are measured: the backbone of a model, with weights in it, and its adapters at work."""
+
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from ..backbones import DAGAViT
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """The model itself, without what distributed training puts around it."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def probed_backbone(model: nn.Module) -> DAGAViT:
+    """The backbone whose class token and mean patch a probe reads.
+
+    Raises:
+        ValueError: It is no DAGAViT, or one with another output.
+    """
+    backbone = getattr(unwrapped(model), 'backbone', None)
+    if not isinstance(backbone, DAGAViT):
+        raise ValueError(f'a probe reads the backbone of a model, a daga_mm.DAGAViT, not {type(backbone).__name__}')
+    if backbone.out_type != 'cls_avg' or len(backbone.out_indices) != 1 or backbone.with_image:
+        raise ValueError(
+            f"a probe reads [class token; mean patch] of one block: out_type='cls_avg' and one of out_indices, not "
+            f'{backbone.out_type!r} of {backbone.out_indices}' + ', with the image' * backbone.with_image
+        )
+    return backbone
+
+
+def refuse_fresh_adapters(backbone: DAGAViT) -> None:
+    """Figures of the frozen trunk must not go under DAGA's name.
+
+    Raises:
+        ValueError: There are DAGA modules, and all of them are still the identity.
+    """
+    layers: Any = backbone.adapters['layers']
+    if backbone.daga_layers and not any(bool(layer.up.weight.any()) for layer in layers.values()):
+        raise ValueError(
+            f'the DAGA modules at blocks {backbone.daga_layers} are still the identity, so this would measure the '
+            'frozen trunk: load a checkpoint with trained ones (load_from), or ask for the trunk with daga_layers=()'
+        )
