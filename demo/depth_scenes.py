@@ -1,10 +1,10 @@
-# Depth on the demo's synthetic scenes: DINOv3's linear recipe for NYU, with a small trunk and a schedule of two minutes.
+# Depth on the demo's synthetic scenes: DINOv3's linear recipe for NYU, a small trunk, a schedule of two minutes.
 #   python demo/make_scenes.py --formats nyu
 #   python tools/train.py demo/depth_scenes.py
 #   python tools/train.py demo/depth_scenes.py --work-dir work_dirs/depth_scenes_frozen \
 #       --cfg-options model.backbone.daga_layers="()"
 _base_ = '../configs/depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
-iterations = 600
+iterations = 300
 
 model = dict(
     data_preprocessor=dict(size=(144, 192)),
