@@ -1,7 +1,7 @@
 # k-NN on CIFAR-10 with the same trunk, and with the DAGA of a checkpoint of cifar10_classifier.py.
 #   export CIFAR10_ROOT=data/cifar10
 #   python tools/test.py demo/cifar10_knn.py none --cfg-options model.backbone.daga_layers="()"
-#   python tools/test.py demo/cifar10_knn.py work_dirs/cifar10_classifier/epoch_3.pth
+#   python tools/test.py demo/cifar10_knn.py work_dirs/cifar10_classifier/epoch_2.pth
 _base_ = '../configs/mmpretrain/knn_daga-vits16_cifar10.py'
 model = dict(
     backbone=dict(

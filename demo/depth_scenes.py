@@ -14,7 +14,7 @@ model = dict(
         daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
-    decode_head=dict(in_channels=[96], patch_size=8),
+    decode_head=dict(in_channels=[96], patch_size=8, loss_decode=dict(warm_up_iters=iterations // 15)),
 )
 
 pipeline = [

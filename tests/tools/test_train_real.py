@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 ADE20K = SAMPLES / 'ade20k_sample/ADEChallengeData2016'
 COCO = SAMPLES / 'coco_tiny'
+NYU = SAMPLES / 'rgbd_sample/nyu'
 NEEDS = '; DAGA_MM_SAMPLES names the folder of the samples'
 
 TRUNK = [  # a small random one in place of DINOv3's, which is not free to give away
@@ -131,3 +132,26 @@ def test_six_images_of_coco_are_learned(tmp_path):
     run('test', config, str(tmp_path / f'run/epoch_{epochs}.pth'), *options)
     metrics = last_metrics(tmp_path / 'run')
     assert metrics['coco/bbox_mAP_50'] > 0.8 and metrics['coco/segm_mAP_50'] > 0.8, metrics
+
+
+@pytest.mark.skipif(not NYU.is_dir(), reason=f'no sample of RGB-D images at {NYU}{NEEDS}')
+def test_five_depth_maps_are_learned(tmp_path):
+    """Real pairs of 480×640 with holes; the metric is DepthMetric's with Eigen's crop."""
+    config = 'configs/depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
+    iterations, size = 450, '(480,640)'
+    options = [
+        f'nyu_root={NYU}', *TRUNK, *LOADING, *RUN,
+        'model.backbone.daga_layers=[0,1,2,3]', 'model.decode_head.in_channels=[96]',
+        'model.decode_head.loss_decode.warm_up_iters=5', f'model.data_preprocessor.size={size}',
+        # every image whole, as it is, in every batch
+        'train_dataloader.batch_size=5', 'train_dataloader.dataset.pipeline.2.box=(0,480,0,640)',
+        'train_dataloader.dataset.pipeline.3.prob=0.0', 'train_dataloader.dataset.pipeline.4.prob=0.0',
+        f'train_dataloader.dataset.pipeline.5.crop_size={size}', 'train_dataloader.dataset.pipeline.6.prob=0.0',
+        'optim_wrapper.optimizer.lr=1e-2', 'param_scheduler.0.end=5', f'param_scheduler.1.end={iterations}',
+        f'train_cfg.max_iters={iterations}', f'default_hooks.checkpoint.interval={iterations}',
+    ]  # fmt: skip
+    options = ['--work-dir', str(tmp_path), '--cfg-options', *options]
+    run('train', config, *options)
+    run('test', config, str(tmp_path / f'iter_{iterations}.pth'), *options)
+    metrics = last_metrics(tmp_path)
+    assert metrics['d1'] > 0.95, metrics
