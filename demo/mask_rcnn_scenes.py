@@ -9,7 +9,7 @@ _base_ = '../configs/mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 classes = (
     'bed', 'book', 'bottle', 'chair', 'clock', 'couch', 'dining table', 'potted plant', 'sports ball', 'tv', 'vase',
 )  # fmt: skip
-epochs = 8
+epochs = 6
 width = 64
 
 model = dict(
@@ -62,7 +62,7 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=epochs, milestones=[6], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=epochs, milestones=[5], gamma=0.1),
 ]
 default_hooks = dict(checkpoint=dict(interval=epochs, save_best=None))
 auto_scale_lr = dict(base_batch_size=4)

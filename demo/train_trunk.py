@@ -1,7 +1,7 @@
 """Train one of the small trunks: vision transformers of DINOv3's architecture that learn to name things.
 
     python demo/train_trunk.py scenes                      # 35 minutes on one CPU core: trunk/vit_scenes.safetensors
-    python demo/train_trunk.py cifar10 --data data/cifar10 # 80 minutes on one CPU core: trunk/vit_cifar10.safetensors
+    python demo/train_trunk.py cifar10 --data data/cifar10 # 95 minutes on one CPU core: trunk/vit_cifar10.safetensors
 
 `scenes` sees synthetic portraits of single objects and their names, never a segmentation map, a box or a depth;
 `cifar10` sees the training images of CIFAR-10's first six classes (a folder with train/CLASS and test/CLASS). What the
