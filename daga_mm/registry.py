@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -24,6 +25,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(MMENGINE_MODELS, 'daga_mm.backbones', 'daga_mm.necks', 'daga_mm.evaluation', *DEPTH)
+MODEL_WRAPPERS = _child(MMENGINE_MODEL_WRAPPERS, 'daga_mm.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'daga_mm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'daga_mm.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')

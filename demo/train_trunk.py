@@ -153,10 +153,13 @@ def train(recipe: Recipe, args: argparse.Namespace, state_file: Path) -> tuple[C
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, args.lr, total_steps=args.epochs * per_epoch, pct_start=0.05
     )
+    settings = {name: getattr(args, name) for name in ('epochs', 'batch_size', 'lr', 'seed', 'per_class')}
     parts = {'model': model, 'optimiser': optimiser, 'schedule': schedule}
     done = 0
     if state_file.is_file():
         state = torch.load(state_file, weights_only=True)
+        if state['settings'] != settings:
+            raise SystemExit(f'{state_file} is of a run with other settings, {state["settings"]}: finish or remove it')
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state['random'])
@@ -181,7 +184,7 @@ def train(recipe: Recipe, args: argparse.Namespace, state_file: Path) -> tuple[C
             total += loss.item()
         state = {name: part.state_dict() for name, part in parts.items()}
         part_file = state_file.with_suffix('.part')
-        torch.save(state | {'random': torch.get_rng_state(), 'epochs': epoch}, part_file)
+        torch.save(state | {'random': torch.get_rng_state(), 'epochs': epoch, 'settings': settings}, part_file)
         part_file.replace(state_file)
         shown = f'  accuracy {evaluate(model, recipe, args):.1%}' if epoch % 5 == 0 else ''
         seconds = time.time() - start
@@ -240,8 +243,9 @@ def main() -> None:
     state_file = args.out.with_suffix('.resume.pth')
     model, accuracy = train(recipe, args, state_file)
     weights = {key: value.half().contiguous() for key, value in model.trunk.model.state_dict().items()}
+    data = recipe.data if args.per_class is None else f'{recipe.data}, {args.per_class} of each at most'
     part = args.out.with_suffix('.part')
-    save_file(weights, part, metadata={'format': 'pt', 'accuracy': f'{accuracy:.4f}', 'data': recipe.data})
+    save_file(weights, part, metadata={'format': 'pt', 'accuracy': f'{accuracy:.4f}', 'data': data})
     part.replace(args.out)
     state_file.unlink(missing_ok=True)
     print(f'{args.out}: accuracy {accuracy:.1%}, fingerprint {fingerprint(weights)}')

@@ -79,7 +79,9 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
             name: {key: one[key] for key in ('pred_label', 'pred_score', 'pred_class') if key in one}
             for name, one in zip(images, found, strict=True)
         }
-        (args.out / 'predictions.json').write_text(json.dumps(predictions, indent=1) + '\n')
+        part = args.out / 'predictions.json.part'
+        part.write_text(json.dumps(predictions, indent=1) + '\n')
+        part.replace(args.out / 'predictions.json')
 
     return draw
 
@@ -92,10 +94,15 @@ def find_images(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is none.
+        ValueError: Two differ in their suffix only.
     """
     found = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.suffix.lower() in IMAGES)
     if not found:
         raise FileNotFoundError(f'no image at {path}; folders are searched for {", ".join(IMAGES)}')
+    names = [p.stem for p in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f'{path} has several images of one name, whose pictures would be one: {", ".join(twice[:5])}')
     return [str(p) for p in found]
 
 
@@ -105,18 +112,18 @@ def parse_args() -> argparse.Namespace:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file, with the trunk in it')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where pictures and predictions go')
-    parser.add_argument('--score', type=float, default=0.3, help='draw objects from this score on (default: 0.3)')
+    parser.add_argument('--score', type=float, default=0.3, help='detection: the least score to draw (default: 0.3)')
     parser.add_argument(
-        '--focal-length', type=float, metavar='PIXELS', help="write point clouds of the depth; 518.86 for NYU's images"
+        '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
-    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--batch-size', type=int, default=1, help='images at once (not for depth; default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError):
+    with one_line_errors(FileNotFoundError, ValueError):
         images = find_images(args.images)
         config = load_config(args.config, args.cfg_options)
         if not Path(args.checkpoint).is_file():
@@ -124,6 +131,8 @@ def main() -> None:
     scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in INFERENCERS:
         raise SystemExit(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
+    if scope == 'mmpretrain' and not config.model.get('head'):
+        raise SystemExit(f'{args.config} has no head that names classes: it is for tools/test.py')
     INFERENCERS[scope](config, args)(images)
     print(f'{len(images)} pictures in {args.out / "vis"}')
 

@@ -10,6 +10,8 @@ Several GPUs: tools/dist_test.sh CONFIG CHECKPOINT NUMBER.
 import argparse
 import os
 
+from mmengine.config import Config
+
 from daga_mm.engine import (
     add_config,
     add_run_options,
@@ -33,6 +35,22 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def draw_into(folder: str, config: Config) -> None:
+    """Let upstream's hook draw every image that is tested."""
+    hook = config.get('default_hooks', {}).get('visualization')
+    if hook is None or str(config.test_cfg.get('type')).startswith('daga_mm.'):
+        raise SystemExit(
+            '--show-dir: nothing draws the predictions of such a test; tools/infer.py draws those of images'
+        )
+    if hook.type == 'VisualizationHook':  # mmpretrain's
+        hook.update(enable=True, interval=1, out_dir=folder)
+    else:
+        hook.draw = True
+        if hook.type == 'SegVisualizationHook':
+            hook.interval = 1
+        config.visualizer.save_dir = folder
+
+
 def main() -> None:
     args = parse_args()
     with one_line_errors(FileNotFoundError, ValueError):
@@ -43,10 +61,7 @@ def main() -> None:
     if args.checkpoint != 'none':
         config.load_from = args.checkpoint
     if args.show_dir:
-        if 'visualization' not in config.get('default_hooks', {}):
-            raise SystemExit(f'{args.config} has no default_hooks.visualization to draw with')
-        config.default_hooks.visualization.draw = True
-        config.visualizer.save_dir = args.show_dir
+        draw_into(args.show_dir, config)
     build_runner(config, args).test()
 
 

@@ -18,6 +18,6 @@ param_scheduler = [dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, b
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=12500, val_interval=1250)
 val_cfg = dict()
 test_cfg = dict()
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1250))
+default_hooks = dict(logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=1250))
 log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(enable=False, base_batch_size=1024)  # 8 GPUs × 128 images

@@ -72,7 +72,10 @@ def require_data(config: Config, *splits: str) -> None:
                 f'no data set at {root}: {cure} its place; `python -m daga_mm.doctor` looks for all'
             )
         if dataset.get('type') in CLASS_FOLDERS and not dataset.get('ann_file'):
-            _require_classes(config, Path(root or '.', dataset.get('data_prefix') or dataset.get('split') or ''))
+            prefix = dataset.get('data_prefix') or dataset.get('split') or ''
+            folder = Path(root or '.', prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
+            if not Path(root or '.', f'meta/{folder.name}.txt').is_file():  # mmpretrain's ImageNet reads such lists
+                _require_classes(config, folder)
 
 
 def _require_classes(config: Config, folder: Path) -> None:

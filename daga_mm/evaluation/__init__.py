@@ -10,6 +10,7 @@ from .logistic_regression import DINOV3_CS, fit_logistic_regression
 from .probe_loop import ProbeLoop
 from .probe_loops import KNNLoop, LinearProbeLoop, LogisticRegressionLoop
 from .robustness_loop import RobustnessLoop
+from .weights import Replica
 
 __all__ = [
     'ALEXNET_ERRORS',
@@ -25,6 +26,7 @@ __all__ = [
     'LinearProbes',
     'LogisticRegressionLoop',
     'ProbeLoop',
+    'Replica',
     'RobustnessLoop',
     'corruption_errors',
     'fit_linear_probe',

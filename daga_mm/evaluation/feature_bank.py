@@ -69,7 +69,10 @@ class FeatureBank:
         save_file({'indices': indices, 'features': features}, parts[rank])
         del features
         gather(None)  # until all parts are written
-        on_rank_zero(lambda: self._assemble(parts, dataset))
+        try:
+            on_rank_zero(lambda: self._assemble(parts, dataset))
+        finally:
+            parts[rank].unlink(missing_ok=True)
 
     def _assemble(self, parts: list[Path], dataset: Any) -> None:
         total = len(dataset)
@@ -94,8 +97,6 @@ class FeatureBank:
         whole = self.path.with_suffix('.part')
         save_file({'features': features, 'labels': labels}, whole, metadata=self.record)
         whole.replace(self.path)
-        for part in parts:
-            part.unlink()
         print_log(f'{total:,} features of {features.shape[1]} channels written to {self.path}', 'current')
 
 

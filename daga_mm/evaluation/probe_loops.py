@@ -1,8 +1,10 @@
 """The probes as loops: nearest neighbours, logistic regression, linear probes, all on features."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.dist import get_world_size
 from torch import Tensor
 
 from ..registry import LOOPS
@@ -78,7 +80,11 @@ class LogisticRegressionLoop(ProbeLoop):
     def measure(
         self, train_feats: Tensor, train_labels: Tensor, test_feats: Tensor, test_labels: Tensor
     ) -> dict[str, float]:
-        result = fit_logistic_regression(train_feats, train_labels, test_feats, test_labels, **self.options)
+        from threadpoolctl import threadpool_limits  # scikit-learn's
+
+        # torchrun gives each of its processes one thread, and only this one has anything to do.
+        with threadpool_limits(len(os.sched_getaffinity(0)) if get_world_size() > 1 else None):
+            result = fit_logistic_regression(train_feats, train_labels, test_feats, test_labels, **self.options)
         return {'top1': 100 * result['accuracy'], 'best_c': result['best_c']}
 
 

@@ -83,7 +83,7 @@ class RobustnessLoop(BaseLoop):
             refuse_fresh_adapters(backbone)
         weights, notes = on_rank_zero(self._notes)
         done: dict[str, dict] = on_rank_zero(lambda: json.loads(notes.read_text()) if notes.is_file() else {})
-        asked = {name: json.dumps(dataset, sort_keys=True, default=str) for name, dataset in self._datasets().items()}
+        asked = {name: self._asked(name, dataset) for name, dataset in self._datasets().items()}
         rest = [name for name, dataset in asked.items() if done.get(name, {}).get('dataset') != dataset]
         if len(rest) < len(asked):
             self.runner.logger.info(f'{len(asked) - len(rest)} of {len(asked)} folders were measured before: {notes}')
@@ -98,6 +98,11 @@ class RobustnessLoop(BaseLoop):
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
         return metrics
+
+    def _asked(self, name: str, dataset: dict) -> str:
+        """What is measured: a data set's config, and how many images it has now."""
+        count = sum(1 for _ in self.folders[name].glob('*/*')) if name in self.folders else len(self.dataloader.dataset)
+        return json.dumps([dataset, count], sort_keys=True, default=str)
 
     def _notes(self) -> tuple[str, Path]:
         """The fingerprint of all weights, head included, and the file for what is measured with them."""

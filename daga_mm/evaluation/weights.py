@@ -6,6 +6,26 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from ..backbones import DAGAViT
+from ..registry import MODEL_WRAPPERS
+
+
+@MODEL_WRAPPERS.register_module()
+class Replica(nn.Module):
+    """What distributed training puts around a model, for one that is only looked at.
+
+    Each process has the whole model and nothing is synchronised; DDP refuses a model without anything to train.
+
+    Args:
+        module: The model.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own."""
+        return self.module(*args, **kwargs)
 
 
 def unwrapped(model: nn.Module) -> Any:

@@ -51,6 +51,17 @@ def test_the_trunk_is_small_and_looks_at_things():
     assert seen > 1.3 * chance, f'{seen:.2f} of the attention is on objects, which fill {chance:.2f} of the pictures'
 
 
+def test_the_trunk_of_real_images_is_small_and_loads(tmp_path):
+    path = REPOSITORY / 'demo/trunk/vit_cifar10.safetensors'
+    assert path.stat().st_size < 5e6
+    with safe_open(path, 'pt') as file:
+        assert float(file.metadata()['accuracy']) > 0.8
+    for config in ('cifar10_classifier', 'cifar10_knn'):
+        model = MODELS.build(load_config(REPOSITORY / f'demo/{config}.py').model.backbone)
+        model.init_weights()
+        assert model(torch.zeros(1, 3, 32, 32))[0].shape == (1, 256)
+
+
 def test_the_trunk_can_be_trained_again(tmp_path):
     out = run(
         REPOSITORY / 'demo/train_trunk.py', 'scenes', '--per-class', 1, '--epochs', 1, '--batch-size', 7,

@@ -23,6 +23,7 @@ from mmpretrain.structures import DataSample  # isort: skip (after daga_mm.compa
 
 # One image at a time: a product of matrices may round an image in another way beside others.
 ALONE = dict(batch_size=1)
+FROZEN = dict(type='ImageClassifier', backbone=BACKBONE | dict(daga_layers=()), data_preprocessor=PREPROCESSOR)
 
 
 def build(checkpoint, **changes):
@@ -87,15 +88,14 @@ def test_the_header_says_what_it_is_of(bank, model):
     assert json.loads(record['backbone'])['out_type'] == 'cls_avg'
 
 
-def nearest(imagenet, checkpoint, folder) -> dict:
+def nearest(imagenet, checkpoint, folder, **options) -> dict:
     """Metrics of a k-NN run."""
     test_cfg = dict(
         type='daga_mm.KNNLoop', train_dataloader=loader(imagenet, 'train', **ALONE), num_classes=14, ks=(1, 5),
         cache_dir=str(folder / 'cache'),
     )  # fmt: skip
-    return build_runner(
-        folder / 'run', test_cfg=test_cfg, test_dataloader=loader(imagenet, 'val', **ALONE), load_from=str(checkpoint)
-    ).test()
+    options = dict(test_dataloader=loader(imagenet, 'val', **ALONE), load_from=str(checkpoint)) | options
+    return build_runner(folder / 'run', test_cfg=test_cfg, **options).test()
 
 
 def probes_train_as_in_one_process(backbone, rank: int) -> None:
@@ -118,7 +118,7 @@ def probes_train_as_in_one_process(backbone, rank: int) -> None:
     torch.testing.assert_close(step(slice(2 * rank, 2 * rank + 2), True), step(slice(4), False))
 
 
-def _in_one_of_two(rank: int, port: int, imagenet, checkpoint, folder, metrics) -> None:
+def _in_one_of_two(rank: int, port: int, imagenet, checkpoint, folder, metrics, frozen_metrics) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     torch.distributed.init_process_group('gloo')
     model = build(checkpoint)
@@ -126,6 +126,9 @@ def _in_one_of_two(rank: int, port: int, imagenet, checkpoint, folder, metrics) 
     assert len(dataloader.sampler) == 8  # 15 images: the second process has the first one again
     bank_of(model, dataloader, folder).extract(model, dataloader)
     assert nearest(imagenet, checkpoint, folder) == metrics, 'each process has them'
+    # Nothing of a frozen model can be trained, which DDP refuses: configs name another wrapper.
+    launched = dict(model=FROZEN, launcher='pytorch', model_wrapper_cfg=dict(type='daga_mm.Replica'))
+    assert nearest(imagenet, checkpoint, folder, **launched) == frozen_metrics
     probes_train_as_in_one_process(model.backbone, rank)
 
     if rank == 1:
@@ -146,13 +149,14 @@ def test_two_processes_write_what_one_does(bank, imagenet, checkpoint, tmp_path)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    mp.spawn(_in_one_of_two, (port, imagenet, checkpoint, tmp_path, metrics), nprocs=2)
+    frozen = nearest(imagenet, checkpoint, tmp_path / 'one', model=FROZEN)
+    mp.spawn(_in_one_of_two, (port, imagenet, checkpoint, tmp_path, metrics, frozen), nprocs=2)
     (path,) = tmp_path.glob('*.safetensors')
     assert path.name == bank.path.name
     both = FeatureBank(tmp_path, 'test', bank.record)
     assert all(torch.equal(a, b) for a, b in zip(both.load(), bank.load(), strict=True))
     one, two = ({path.name: read_bank(path) for path in (tmp_path / x / 'cache').iterdir()} for x in ('one', '.'))
-    assert set(one) == set(two) and len(one) == 2
+    assert set(one) == set(two) and len(one) == 4
     assert all(torch.equal(a, b) for name in one for a, b in zip(one[name], two[name], strict=True))
 
 

@@ -200,6 +200,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def main() -> None:
     argv = sys.argv[1:]
     args = parse_args(argv)
+    if args.device != 'cpu':
+        torch.cuda.set_device(torch.device(args.device).index or 0)  # whose clock and memory are read
     if args.measure_peak:
         print(peak_mb(*args.measure_peak, args))
         return

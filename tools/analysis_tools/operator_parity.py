@@ -98,9 +98,6 @@ def mask_rcnn() -> dict[str, Tensor]:
     init_default_scope('mmdet')
     torch.manual_seed(0)
     model = MODELS.build(config.model)
-    for module in model.modules():
-        if hasattr(module, 'sampler_cfg') or type(module).__name__ == 'DropPath':
-            module.eval()
     model.eval()
     images = [[3, 224, 288]]
     samples = demo_mm_inputs(1, images, num_items=[6], num_classes=80, with_mask=True)

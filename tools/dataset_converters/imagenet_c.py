@@ -19,6 +19,7 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -87,10 +88,14 @@ def find_images(clean: Path) -> list[Path]:
     found = sorted(path for path in clean.glob('*/*') if path.suffix.lower() in IMAGES)
     if not found:
         raise FileNotFoundError(f'no images in {clean}: it should hold a folder per class, as ImageNet has them')
+    names = sorted(path.with_suffix('') for path in found)
+    twice = [str(one) for one, other in pairwise(names) if one == other]
+    if twice:
+        raise ValueError(f'images that differ in their suffix only would become one: {", ".join(twice[:5])}')
     return found
 
 
-def claim(out: Path, seed: int) -> None:
+def claim(out: Path, seed: int, images: list[Path]) -> None:
     """Write into ``out`` who makes it, and how; what was made in another way must not be mixed in.
 
     Raises:
@@ -106,6 +111,7 @@ def claim(out: Path, seed: int) -> None:
         'note': 'Not the official ImageNet-C.',
         'library': f'{LIBRARY} {version}',
         'seed': seed,
+        'images': hashlib.sha256('\n'.join('/'.join(p.parts[-2:]) for p in images).encode()).hexdigest()[:16],
     }
     path = out / 'made_by.json'
     if path.is_file():
@@ -134,7 +140,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         images = find_images(args.clean)
-        claim(args.out, args.seed)
+        claim(args.out, args.seed, images)
         bar = ProgressBar(len(images))
         # spawn: a forked child of a process that runs threads (torch, OpenCV) can hang
         context = multiprocessing.get_context('spawn')
