@@ -39,9 +39,7 @@ def draw_into(folder: str, config: Config) -> None:
     """Let upstream's hook draw every image that is tested."""
     hook = config.get('default_hooks', {}).get('visualization')
     if hook is None or str(config.test_cfg.get('type')).startswith('daga_mm.'):
-        raise SystemExit(
-            '--show-dir: nothing draws the predictions of such a test; tools/infer.py draws those of images'
-        )
+        raise SystemExit('--show-dir: such a test has no predictions to draw; tools/infer.py draws those of images')
     if hook.type == 'VisualizationHook':  # mmpretrain's
         hook.update(enable=True, interval=1, out_dir=folder)
     else:

@@ -65,6 +65,14 @@ def test_classes_are_drawn_and_written(images, tmp_path):
     assert all(one['pred_class'] == classes[one['pred_label']] for one in predictions.values())
 
 
+def test_pictures_that_would_be_one_are_refused(images, tmp_path):
+    for name in ('a.jpg', 'a.png'):
+        (tmp_path / name).write_bytes((images / 'b.jpg').read_bytes())
+    command = [sys.executable, REPOSITORY / 'tools/infer.py', tmp_path, 'c.py', 'c.pth', '--out', tmp_path]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr.endswith('whose pictures would be one: a\n')
+
+
 def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):
     drawn = infer(DEPTH, images, tmp_path / 'out', '--focal-length', '60')
     assert set(drawn) == {'a.png', 'b.png'}

@@ -12,6 +12,7 @@ from demo.scenes import write_ade20k
 from ..conftest import REPOSITORY
 
 CONFIG = 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
+KNN = 'configs/mmpretrain/knn_daga-vits16_cifar10.py'
 TOOLS = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / 'tools').rglob('*.py'))
 
 
@@ -44,6 +45,11 @@ def test_launchers_say_what_they_need(tool):
             ('tools/train.py', CONFIG, '--cfg-options', 'ade20k_root=/nowhere'),
             'no data set at /nowhere: --cfg-options ade20k_root=PATH or ADE20K_ROOT=PATH names its place',
         ),
+        (
+            ('tools/test.py', KNN, 'none', '--show-dir', 'pictures', '--cfg-options', 'cifar10_root=CIFAR10'),
+            '--show-dir: such a test has no predictions to draw',
+        ),
+        (('tools/infer.py', 'docs/images', KNN, 'README.md', '--out', '/tmp'), f'{KNN} has no head that names classes'),
         pytest.param(
             ('tools/train.py', CONFIG, '--amp', '--cfg-options', 'ade20k_root=/'),
             '--amp needs a GPU',
@@ -51,8 +57,11 @@ def test_launchers_say_what_they_need(tool):
         ),
     ],
 )
-def test_one_line_says_what_is_wrong(command, message):
-    result = run(sys.executable, *command)
+def test_one_line_says_what_is_wrong(command, message, tmp_path):
+    for split in ('train', 'test'):
+        (tmp_path / split / 'cat').mkdir(parents=True)
+        (tmp_path / split / 'cat/0.png').touch()
+    result = run(sys.executable, *(str(part).replace('CIFAR10', str(tmp_path)) for part in command))
     assert result.returncode == 1 and result.stderr.strip().splitlines()[-1].startswith(message)
     assert 'Traceback' not in result.stderr
 
