@@ -307,12 +307,22 @@ def test_the_tree_depends_on_the_seed_alone_and_is_gone_on_with(clean, tmp_path,
 
 
 def test_trees_are_not_mixed(clean, tmp_path, library):
-    imagenet_c.claim(tmp_path / 'out', 0)
-    imagenet_c.claim(tmp_path / 'out', 0)
+    images = imagenet_c.find_images(clean)
+    imagenet_c.claim(tmp_path / 'out', 0, images)
+    imagenet_c.claim(tmp_path / 'out', 0, images)
     with pytest.raises(FileExistsError, match=r'made otherwise \(seed 0\): name another folder'):
-        imagenet_c.claim(tmp_path / 'out', 1)
+        imagenet_c.claim(tmp_path / 'out', 1, images)
+    with pytest.raises(FileExistsError, match=r'made otherwise \(images [0-9a-f]{16}\): name another folder'):
+        imagenet_c.claim(tmp_path / 'out', 0, images[1:])
     with pytest.raises(FileExistsError, match='was not made by this tool'):
-        imagenet_c.claim(clean, 0)
+        imagenet_c.claim(clean, 0, images)
+
+
+def test_images_that_would_become_one_are_named(clean):
+    path = clean / 'n01440764/n01440764_1.JPEG'
+    path.with_suffix('.png').write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match='suffix only would become one: .*n01440764_1'):
+        imagenet_c.find_images(clean)
 
 
 def test_faults_of_input_are_named(clean, tmp_path, library, monkeypatch):
