@@ -144,6 +144,7 @@ def train(recipe: Recipe, args: argparse.Namespace, state_file: Path) -> tuple[C
     """
     torch.manual_seed(args.seed)
     images, labels, num_classes = load(args.data / recipe.splits[0], recipe.classes, args.per_class)
+    test_images, test_labels, _ = load(args.data / recipe.splits[1], recipe.classes, args.per_class)
     model = Classifier(recipe.arch, num_classes)
     decay = [p for p in model.parameters() if p.ndim > 1]
     spared = [p for p in model.parameters() if p.ndim <= 1]
@@ -186,20 +187,19 @@ def train(recipe: Recipe, args: argparse.Namespace, state_file: Path) -> tuple[C
         part_file = state_file.with_suffix('.part')
         torch.save(state | {'random': torch.get_rng_state(), 'epochs': epoch, 'settings': settings}, part_file)
         part_file.replace(state_file)
-        shown = f'  accuracy {evaluate(model, recipe, args):.1%}' if epoch % 5 == 0 else ''
+        shown = f'  accuracy {evaluate(model, test_images, test_labels):.1%}' if epoch % 5 == 0 else ''
         seconds = time.time() - start
         left = seconds / (epoch - first) * (args.epochs - epoch)
         print(
             f'epoch {epoch} of {args.epochs}  loss {total / per_epoch:.3f}{shown}  {seconds:.0f} s, {left:.0f} s left',
             flush=True,
         )
-    return model, evaluate(model, recipe, args)
+    return model, evaluate(model, test_images, test_labels)
 
 
 @torch.no_grad()
-def evaluate(model: Classifier, recipe: Recipe, args: argparse.Namespace) -> float:
-    """Share of the test images that the class token names rightly."""
-    images, labels, _ = load(args.data / recipe.splits[1], recipe.classes, args.per_class)
+def evaluate(model: Classifier, images: list[Tensor], labels: Tensor) -> float:
+    """Share of the images that the class token names rightly."""
     model.eval()
     right = sum(
         int((model(normalise(torch.stack(images[i : i + 64])))[0].argmax(1) == labels[i : i + 64]).sum())

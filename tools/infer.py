@@ -53,10 +53,11 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
         for name in ('vis', 'depth', *(['points'] if args.focal_length else [])):
             (args.out / name).mkdir(parents=True, exist_ok=True)
         for path in track(images, 'Inference'):
-            image = mmcv.imread(path, channel_order='rgb')
+            image = mmcv.imread(path)
             if image is None:
                 raise SystemExit(f'{path} can not be read as an image')
-            depth = inference_model(model, path).pred_depth_map.data[0].cpu().numpy()
+            depth = inference_model(model, image).pred_depth_map.data[0].cpu().numpy()
+            image = image[..., ::-1]  # from BGR, which mmseg reads
             name = f'{Path(path).stem}.png'
             mmcv.imwrite(draw_depth(image, depth)[..., ::-1], str(args.out / 'vis' / name))
             write_depth_png(args.out / 'depth' / name, depth)

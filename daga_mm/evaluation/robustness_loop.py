@@ -83,13 +83,14 @@ class RobustnessLoop(BaseLoop):
             refuse_fresh_adapters(backbone)
         weights, notes = on_rank_zero(self._notes)
         done: dict[str, dict] = on_rank_zero(lambda: json.loads(notes.read_text()) if notes.is_file() else {})
-        asked = {name: self._asked(name, dataset) for name, dataset in self._datasets().items()}
+        datasets = self._datasets()
+        asked = on_rank_zero(lambda: {name: self._asked(name, dataset) for name, dataset in datasets.items()})
         rest = [name for name, dataset in asked.items() if done.get(name, {}).get('dataset') != dataset]
         if len(rest) < len(asked):
             self.runner.logger.info(f'{len(asked) - len(rest)} of {len(asked)} folders were measured before: {notes}')
         progress = Progress('robustness', len(rest), 'folders', every=0)
         for number, name in enumerate(rest, 1):
-            done[name] = {**self._measure(name, self._datasets()[name]), 'dataset': asked[name]}
+            done[name] = {**self._measure(name, datasets[name]), 'dataset': asked[name]}
             on_rank_zero(lambda: write_file(notes, json.dumps(done, indent=1)))
             progress.update(number)
         results = summarise(done, SETS, self.sets, {**fingerprints(self.runner), 'model': weights})

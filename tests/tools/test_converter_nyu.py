@@ -1,30 +1,19 @@
 """NYU's official files and BTS's folders become what the depth configs read."""
 
-import importlib.util
 import sys
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..conftest import REPOSITORY
 from ..depth.conftest import read_config
+from .conftest import call as run_main
+from .conftest import load_converter
 
-SPEC = importlib.util.spec_from_file_location('convert_nyu', REPOSITORY / 'tools/dataset_converters/nyu.py')
-nyu = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(nyu)
-
-
-def call(*arguments) -> str | None:
-    """The tool's main(); returns the line with which it gave up."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', ['nyu.py', *map(str, arguments)])
-        try:
-            nyu.main()
-        except SystemExit as done:
-            return done.code
-    return None
+nyu = load_converter('nyu')
+call = partial(run_main, nyu)
 
 
 def files(folder) -> set[str]:

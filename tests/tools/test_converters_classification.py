@@ -25,32 +25,14 @@ from daga_mm.engine import load_config, path_names
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
+from .conftest import call, load_converter
 
-
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / f'tools/dataset_converters/{name}.py')
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-cifar, imagenet_c = load('cifar'), load('imagenet_c')
+cifar, imagenet_c = load_converter('cifar'), load_converter('imagenet_c')
 CLASSES = {
     10: ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
     100: [f'class_{number:02d}' for number in range(100)],
 }
 ARCHIVES = [archive.name for archive in cifar.ARCHIVES.values()]
-
-
-def call(module, *arguments) -> str | None:
-    """The tool's main(); returns the line with which it gave up."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', ['tool', *map(str, arguments)])
-        try:
-            module.main()
-        except SystemExit as done:
-            return done.code
-    return None
 
 
 # -- CIFAR ---------------------------------------------------------------------------------------------------------
