@@ -13,6 +13,7 @@ import os
 from mmengine.config import Config
 
 from daga_mm.engine import (
+    RunError,
     add_config,
     add_run_options,
     build_runner,
@@ -20,6 +21,7 @@ from daga_mm.engine import (
     make_parser,
     one_line_errors,
     require_data,
+    require_work_dir,
 )
 
 
@@ -51,16 +53,20 @@ def draw_into(folder: str, config: Config) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError, ValueError):
+    with one_line_errors(OSError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
-        require_data(config, 'test')
         if args.checkpoint != 'none' and not os.path.isfile(args.checkpoint):
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
+        require_data(config, 'test')
+        require_work_dir(config)
     if args.checkpoint != 'none':
         config.load_from = args.checkpoint
+    for key in ('strategy', 'runner_type'):  # shards are for training
+        config.pop(key, None)
     if args.show_dir:
         draw_into(args.show_dir, config)
-    build_runner(config, args).test()
+    with one_line_errors(RunError):
+        build_runner(config, args).test()
 
 
 if __name__ == '__main__':

@@ -45,4 +45,4 @@ loading = dict(
     collate_fn=dict(type='default_collate'),
 )
 # Not the best checkpoint but the last one counts: the images that would choose are those whose accuracy is reported.
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))
+default_hooks = dict(checkpoint=dict(type='daga_mm.CheckpointHook', max_keep_ckpts=2))

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 val_annotations = _base_.coco_root + '/annotations/instances_val2017.json'
-train_dataloader = dict(dataset=dict(data_root=_base_.coco_root))
+train_dataloader = dict(sampler=dict(type='daga_mm.DefaultSampler'), dataset=dict(data_root=_base_.coco_root))
 val_dataloader = dict(dataset=dict(data_root=_base_.coco_root))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=val_annotations)
@@ -21,4 +21,4 @@ optim_wrapper = dict(
     constructor='daga_mm.DAGAOptimWrapperConstructor',
     paramwise_cfg=dict(daga_lr_mult=1.0),
 )
-default_hooks = dict(checkpoint=dict(save_best='coco/segm_mAP', max_keep_ckpts=2))
+default_hooks = dict(checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco/segm_mAP', max_keep_ckpts=2))

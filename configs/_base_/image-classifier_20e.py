@@ -7,7 +7,9 @@ model = dict(
 )
 
 train_dataloader = dict(
-    sampler=dict(type='DefaultSampler', shuffle=True), dataset=dict(pipeline=_base_.train_pipeline), **_base_.loading
+    sampler=dict(type='daga_mm.DefaultSampler', shuffle=True),
+    dataset=dict(pipeline=_base_.train_pipeline),
+    **_base_.loading,
 )
 val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(pipeline=_base_.test_pipeline), **_base_.loading

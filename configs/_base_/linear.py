@@ -3,7 +3,9 @@ _base_ = './classification.py'
 model = dict(type='daga_mm.LinearProbe', backbone=dict(type='daga_mm.DAGAViT', out_indices=(-1,), out_type='cls_avg'))
 
 train_dataloader = dict(
-    sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(pipeline=_base_.train_pipeline), **_base_.loading
+    sampler=dict(type='daga_mm.InfiniteSampler', shuffle=True),
+    dataset=dict(pipeline=_base_.train_pipeline),
+    **_base_.loading,
 )
 val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(pipeline=_base_.test_pipeline), **_base_.loading
@@ -13,7 +15,11 @@ val_evaluator = dict(type='daga_mm.LinearProbeMetric')
 test_evaluator = val_evaluator
 
 # The heads' rates are factors on this one, which is DINOv3's batch size / 256.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=8 * 128 / 256, momentum=0.9, weight_decay=0.0))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=8 * 128 / 256, momentum=0.9, weight_decay=0.0),
+    constructor='daga_mm.DAGAOptimWrapperConstructor',
+)
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=12500)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=12500, val_interval=1250)
 val_cfg = dict()

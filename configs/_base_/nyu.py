@@ -23,7 +23,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='daga_mm.InfiniteSampler', shuffle=True),
     dataset=dict(
         type='daga_mm.NYUDataset',
         data_root=_base_.nyu_root,

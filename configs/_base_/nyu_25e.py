@@ -1,7 +1,7 @@
 # 25 epochs in one cycle, as AdaBins (arXiv:2011.14141) trains: up from a quarter of the rate for 30 % of the run, then
 # cosine down to 1/75. Rate and weight decay are those that DPT (arXiv:2103.13413) is usually trained with.
 _base_ = './nyu.py'
-train_dataloader = dict(sampler=dict(type='DefaultSampler'))  # an epoch has to end
+train_dataloader = dict(sampler=dict(type='daga_mm.DefaultSampler'))  # an epoch has to end
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -20,7 +20,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, save_best='rmse', rule='less', max_keep_ckpts=2),
+    checkpoint=dict(type='daga_mm.CheckpointHook', interval=1, save_best='rmse', rule='less', max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )

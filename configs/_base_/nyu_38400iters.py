@@ -20,7 +20,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=1600, save_best='rmse', rule='less', max_keep_ckpts=2
+        type='daga_mm.CheckpointHook', by_epoch=False, interval=1600, save_best='rmse', rule='less', max_keep_ckpts=2
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),

@@ -2,4 +2,8 @@
 
 # mmcv's operators where mmcv has none, and safe resume: with our tools, with mim and with upstream's own.
 custom_imports = dict(imports=['daga_mm.compat'], allow_failed_imports=False)
-custom_hooks = [dict(type='daga_mm.ProvenanceHook')]
+custom_hooks = [
+    dict(type='daga_mm.ProvenanceHook'),
+    dict(type='daga_mm.FiniteLossHook', patience=5),
+    dict(type='daga_mm.ExactResumeHook'),
+]

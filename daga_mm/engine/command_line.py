@@ -4,15 +4,44 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+
+from .errors import plain
+from .launch import join_processes
+from .runner import Runner
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser whose help shows ``description``, the tool's docstring, as it is written."""
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class _Options(DictAction):
+    """mmengine's, which says what is wrong with an option."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        for value in values:
+            name, equals, _ = value.partition('=')
+            if not name or not equals:
+                parser.error(f'{option_string} takes NAME=VALUE, without spaces around =, not {value!r}')
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, ValueError) as error:
+                parser.error(f'{option_string} {value}: {error}')
+
+
+def positive(text: str) -> int:
+    """The type of an argument that counts something.
+
+    Raises:
+        argparse.ArgumentTypeError: It is less than 1, or no number.
+    """
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'a whole number from 1 on, not {text}')
+    return int(text)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +50,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Options,
         metavar='NAME=VALUE',
         help='change settings of the config, e.g. ade20k_root=/data/ade train_cfg.max_iters=100 '
         'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names',
@@ -36,9 +65,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_runner(config: Config, args: argparse.Namespace) -> Runner:
-    """The config's runner, in the process group of the launcher that the arguments name."""
+    """The config's runner, in the process group of the launcher that the arguments name; see join_processes."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
     config.launcher = args.launcher
+    with one_line_errors(RuntimeError):
+        join_processes(config, args.launcher)
+    if 'strategy' in config:
+        config.setdefault('runner_type', 'daga_mm.ShardedRunner')
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
 
 
@@ -48,4 +81,4 @@ def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(plain(error)) from None

@@ -1,14 +1,29 @@
 """Read a config for a run: options of the command line, paths, where results go."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
+from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 PATHS = Path(__file__).parents[1] / '.mim/configs/_base_/paths.py'
+# What mmengine's Runner looks for in a config, beside its own arguments.
+RUN_SETTINGS = (
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'strategy',
+    'sync_bn',
+)
 CLASS_FOLDERS = ('CustomDataset', 'ImageNet', 'daga_mm.ImageNetFolders')  # data sets whose classes are folders
 
 
@@ -30,21 +45,68 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         work_dir: Where results go; else the config's ``work_dir``, else ``work_dirs/`` and the config's name.
 
     Raises:
-        FileNotFoundError: No such file.
+        FileNotFoundError: No such file, or one that it inherits from is missing.
+        ValueError: It is no config, or an option is none of a config's.
     """
     options = dict(options or {})
     if not Path(path).is_file():
         raise FileNotFoundError(f'no config {path}')
+    if Path(path).suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise ValueError(f'{path} is no config: those are .py files')
     for name in path_names():
         if name in options:
             os.environ[name.upper()] = str(options[name])
-    config = Config.fromfile(path)
-    config.merge_from_dict(options)
+    try:
+        config = Config.fromfile(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path} inherits from what is not there: {error}') from error
+    except Exception as error:  # a config is a program, and fails as its author likes
+        fault = error.__cause__ or error
+        raise ValueError(
+            f'{path}, or what it inherits from, can not be read: {type(fault).__name__}: {fault}'
+        ) from error
+    _require_known(options, config)
+    try:
+        config.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
     if work_dir is not None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(path).stem)
     return config
+
+
+def _require_known(options: Mapping[str, Any], config: Config) -> None:
+    """mmengine would take a misspelt name for a new setting, and nobody would ever read it."""
+    known = {*config, *signature(Runner).parameters, *RUN_SETTINGS}
+    for option in options:
+        first = option.split('.')[0]
+        if first not in known:
+            close = get_close_matches(first, known, n=1)
+            raise ValueError(f'no setting {option} in this config' + f': do you mean {close[0]}?' * bool(close))
+
+
+def require_work_dir(config: Config) -> list[Path]:
+    """Make the folder for the files of a run.
+
+    Returns:
+        The folders that were not there before, the innermost first.
+
+    Raises:
+        OSError: It can't be made, or nothing can be written there.
+    """
+    folder = Path(config.work_dir)
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'nothing can be written to {folder} ({error.strerror}): name another folder, --work-dir'
+        ) from error
+    return made
 
 
 def require_data(config: Config, *splits: str) -> None:
@@ -55,13 +117,19 @@ def require_data(config: Config, *splits: str) -> None:
         *splits: 'train', 'val', 'test': those that the run reads.
 
     Raises:
-        FileNotFoundError: A ``data_root`` does not exist, or a class folder is missing or empty.
-        ValueError: There are more class folders than the model has classes.
+        FileNotFoundError: A ``data_root``, a folder or an annotation file in it does not exist, or a class folder is
+            missing or empty.
+        ValueError: There are more class folders than the model has classes; an annotation file is broken; a batch
+            has no images.
     """
-    datasets = [(config.get(f'{split}_dataloader') or {}).get('dataset') or {} for split in splits]
+    loaders = {f'{split}_dataloader': config.get(f'{split}_dataloader') or {} for split in splits}
     if 'test' in splits:  # a probe's training images
-        datasets.append(((config.get('test_cfg') or {}).get('train_dataloader') or {}).get('dataset') or {})
-    for dataset in datasets:
+        loaders['test_cfg.train_dataloader'] = (config.get('test_cfg') or {}).get('train_dataloader') or {}
+    for name, loader in loaders.items():
+        size = loader.get('batch_size', 1)
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f'{name}.batch_size is {size!r}: a whole number from 1 on')
+    for dataset in (part for loader in loaders.values() for part in _plain(loader.get('dataset') or {})):
         root = dataset.get('data_root')
         if root and not Path(root).exists():
             names = [
@@ -71,11 +139,39 @@ def require_data(config: Config, *splits: str) -> None:
             raise FileNotFoundError(
                 f'no data set at {root}: {cure} its place; `python -m daga_mm.doctor` looks for all'
             )
+        prefix = dataset.get('data_prefix')
+        for folder in prefix.values() if isinstance(prefix, dict) else ():
+            if folder and '://' not in folder and not Path(root or '.', folder).is_dir():
+                raise FileNotFoundError(f'no folder {Path(root or ".", folder)}: {dataset.type} looks for files there')
+        if dataset.get('ann_file'):
+            _require_annotations(Path(root or '.', dataset.ann_file))
         if dataset.get('type') in CLASS_FOLDERS and not dataset.get('ann_file'):
             prefix = dataset.get('data_prefix') or dataset.get('split') or ''
             folder = Path(root or '.', prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
             if not Path(root or '.', f'meta/{folder.name}.txt').is_file():  # mmpretrain's ImageNet reads such lists
                 _require_classes(config, folder)
+
+
+def _plain(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The data sets inside of whatever repeats or joins them."""
+    inner = [*dataset.get('datasets', ()), *([dataset.dataset] if 'dataset' in dataset else ())]
+    if not inner:
+        yield dataset
+    for part in inner:
+        yield from _plain(part)
+
+
+def _require_annotations(path: Path) -> None:
+    """The file is there, and JSON is whole, as far as its ends show it: reading all of COCO takes its time."""
+    if not path.exists():
+        raise FileNotFoundError(f'no annotation file {path}')
+    if path.suffix == '.json':
+        with path.open('rb') as file:
+            start = file.read(64).lstrip()
+            file.seek(max(0, path.stat().st_size - 64))
+            end = file.read().rstrip()
+        if (start[:1], end[-1:]) not in ((b'{', b'}'), (b'[', b']')):
+            raise ValueError(f'{path} is no JSON, or only a part of one: fetch it again')
 
 
 def _require_classes(config: Config, folder: Path) -> None:
@@ -92,11 +188,10 @@ def _require_classes(config: Config, folder: Path) -> None:
 
 
 def enable_amp(config: Config) -> None:
-    """Train in mixed precision: bfloat16 where the GPU has it, else float16 with a dynamic loss scale.
+    """Train in mixed precision: bfloat16 on the CPU and where the GPU has it, else float16 with a dynamic loss scale.
 
     Raises:
         ValueError: The config's optimiser wrapper is one of a kind that mixed precision can't replace.
-        RuntimeError: There is no GPU, and mmengine's mixed precision knows nothing else.
     """
     import torch
 
@@ -104,9 +199,13 @@ def enable_amp(config: Config) -> None:
     if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp replaces an OptimWrapper, and this config has a {wrapper.type}')
     if not torch.cuda.is_available():
-        raise RuntimeError('--amp needs a GPU: mmengine has no mixed precision on the CPU')
+        wrapper.type = 'daga_mm.BFloat16OptimWrapper'
+        for name in ('dtype', 'loss_scale', 'use_fsdp'):  # AmpOptimWrapper's
+            wrapper.pop(name, None)
+        return
     wrapper.type = 'AmpOptimWrapper'
-    if torch.cuda.is_bf16_supported():
+    wrapper.pop('loss_scale', None)
+    if torch.cuda.is_bf16_supported(including_emulation=False):
         wrapper.dtype = 'bfloat16'
     else:
         wrapper.loss_scale = 'dynamic'

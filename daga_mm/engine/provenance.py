@@ -1,5 +1,6 @@
 """Say whose numbers these are: fingerprints of the weights, in checkpoints and beside metrics."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import master_only
@@ -7,9 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
+from torch import Tensor
 
 from ..backbones import DAGAViT
 from ..registry import HOOKS
+from .sharded_strategy import whole_state
 
 
 @HOOKS.register_module()
@@ -23,7 +26,7 @@ class ProvenanceHook(Hook):
     priority = 'HIGH'  # the logger, which writes the file of a test, comes after
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta']['fingerprints'] = fingerprints(runner)
+        checkpoint['meta']['fingerprints'] = fingerprints(runner, checkpoint['state_dict'])
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._write_line(runner, fingerprints(runner))
@@ -40,8 +43,16 @@ class ProvenanceHook(Hook):
                 backend.add_scalars(line, step=0 if isinstance(runner._train_loop, dict | None) else runner.iter)
 
 
-def fingerprints(runner: Runner) -> dict[str, str]:
-    """The fingerprints of the runner's backbone; empty if it has no DAGAViT."""
+def fingerprints(runner: Runner, state_dict: Mapping[str, Tensor] | None = None) -> dict[str, str]:
+    """The fingerprints of the runner's backbone; empty if it has no DAGAViT.
+
+    Args:
+        runner: Of the run.
+        state_dict: The weights of its model, if they are at hand. Else all processes call this.
+    """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    found = next((module for module in model.modules() if isinstance(module, DAGAViT)), None)
-    return found.fingerprints() if found is not None else {}
+    for name, module in model.named_modules():
+        if isinstance(module, DAGAViT):
+            state_dict = whole_state(runner.model) if state_dict is None else state_dict
+            return module.fingerprints(state_dict, f'{name}.' if name else '')
+    return {}

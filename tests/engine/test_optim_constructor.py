@@ -4,16 +4,16 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 import daga_mm.engine  # noqa: F401
-from daga_mm.necks import SimpleFPN
+from daga_mm.necks import SimpleFPN, ViTAdapterNeck
 
 LR, DECAY = 1e-3, 0.05
 
 
 class Model(nn.Module):
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.neck = SimpleFPN(48, 16)
+        self.neck = neck or SimpleFPN(48, 16)
         self.head = nn.Linear(16, 3)
 
 
@@ -54,6 +54,20 @@ def test_no_decay_on_norms_biases_and_mixing_weights(tiny):
     tokens = ('backbone.trunk.model.cls_token', 'backbone.trunk.model.reg_token')
     assert all(full[name]['weight_decay'] == 0 for name in (*tokens, 'backbone.trunk.model.blocks.0.gamma_1'))
     assert full['backbone.trunk.model.blocks.0.attn.qkv.weight']['weight_decay'] == DECAY
+
+
+def test_no_decay_on_norms_biases_and_level_embeddings_of_the_adapter_neck(tiny):
+    neck = ViTAdapterNeck(48, conv_inplane=8, num_heads=3)
+    options = groups(Model(tiny(), neck))
+    spared = {name for name, values in options.items() if name.startswith('neck.') and values['weight_decay'] == 0}
+    expected = {'neck.level_embed'}  # a table, one row per stride, which is added as a bias is
+    for name, module in neck.named_modules():
+        own = {f'neck.{name}.{key}' for key, _ in module.named_parameters(recurse=False)}
+        is_norm = isinstance(module, nn.LayerNorm | nn.modules.batchnorm._BatchNorm)
+        expected |= own if is_norm else {key for key in own if key.endswith('.bias')}
+    assert spared == expected
+    assert options['neck.extractors.0.attention.sampling_offsets.weight']['weight_decay'] == DECAY
+    assert all(values['lr'] == LR for name, values in options.items() if name.startswith('neck.'))
 
 
 def test_daga_has_its_own_rate(tiny):

@@ -1,0 +1,133 @@
+"""Try out a training run: what could go wrong in hours goes wrong in a minute."""
+
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, broadcast_object_list, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..compat import load_checkpoint_file
+from .errors import RunError
+from .sharded_strategy import plain_name, whole_state
+
+STEPS = 4  # the first one warms up
+
+
+def dry_run(config: Config, build: Callable[[Config], Runner]) -> str:
+    """Make a few steps of a run, save them, read them back, and estimate what the whole of it takes.
+
+    Args:
+        config: Of the run. Its work dir gets a folder ``.dry_run``, for as long as it is needed.
+        build: Makes the runner.
+
+    Returns:
+        What there is to say, in lines.
+
+    Raises:
+        RunError: The loss is not finite, or what was read back is not what was trained.
+    """
+    work_dir = Path(config.work_dir)
+    config.work_dir = str(work_dir / '.dry_run')
+    config.resume = False
+    if 'visualizer' in config:
+        config.visualizer.vis_backends = None  # nothing is logged to where runs are compared
+    hook = _DryRunHook()
+    try:
+        runner = build(config)
+        runner.register_hook(hook)
+        runner.train()
+    except _Enough:
+        barrier()  # all have read
+    finally:  # after an error nobody is waited for: the others may have failed, too
+        if is_main_process():
+            shutil.rmtree(config.work_dir, ignore_errors=True)
+    return hook.report
+
+
+class _Enough(Exception):
+    """All steps are made."""
+
+
+class _DryRunHook(Hook):
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.report = ''
+        self._stamps: list[float] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._stamps.append(time.perf_counter())
+        broken = [name for name, value in (outputs or {}).items() if not torch.isfinite(torch.as_tensor(value)).all()]
+        if broken:
+            raise RunError(f'{", ".join(broken)} is not finite in step {len(self._stamps)}')
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if (
+            len(self._stamps) < STEPS
+            and not self.is_last_train_iter(runner)
+            and not (by_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx))
+        ):
+            return
+        self.report = self._summary(runner)
+        raise _Enough
+
+    def _summary(self, runner: Runner) -> str:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state = whole_state(runner.model)
+        named = [(plain_name(name), value.requires_grad) for name, value in model.named_parameters()]
+        sizes = {name: state[name].numel() for name, _ in named if name in state}
+        trained = [name for name, requires_grad in named if requires_grad]
+        ranks, batch = get_world_size(), runner.train_dataloader.batch_sampler.batch_size
+        lines = [
+            f'parameters  {sum(sizes.get(name, 0) for name in trained) / 1e6:,.2f} M trained of '
+            f'{sum(sizes.values()) / 1e6:,.2f} M',
+            f'batch       {ranks * batch} images, {batch} in each of {ranks} ranks' * (ranks > 1)
+            or f'batch       {batch} images',
+            _peak_memory(),
+            f'checkpoint  {_checkpoint_size(runner, state, trained):,.1f} MiB, written and read back',
+        ]
+        durations = [after - before for before, after in zip(self._stamps, self._stamps[1:], strict=False)]
+        if durations:
+            step = median(durations)
+            whole = timedelta(seconds=round(step * runner.max_iters))
+            lines += [
+                f'step        {step:.3f} s, the median of {len(durations)} after the first',
+                f'training    {runner.max_iters:,} steps in {whole}, validation not counted',
+            ]
+        return '\n'.join(lines)
+
+
+def _peak_memory() -> str:
+    if torch.cuda.is_available():
+        return f'memory      {torch.cuda.max_memory_allocated() / 2**20:,.0f} MiB at most, allocated on the GPU'
+    return f'memory      {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:,.0f} MiB at most, of this process'
+
+
+def _checkpoint_size(runner: Runner, current: Mapping[str, torch.Tensor], trained: Sequence[str]) -> float:
+    """Write a checkpoint, read it, compare it; its size in MiB. Only the first process reads: disks may be its own."""
+    path = Path(runner.work_dir, 'dry_run.pth')
+    runner.save_checkpoint(runner.work_dir, path.name, by_epoch=False, backend_args={'backend': 'atomic'})
+    found: list[Any] = [0.0, '']
+    if is_main_process():
+        saved = load_checkpoint_file(path)['state_dict']
+        lost = [name for name in trained if name not in saved]
+        wrong = [key for key, value in saved.items() if key in current and not torch.equal(value, current[key].cpu())]
+        found = [path.stat().st_size / 2**20, ', '.join([*lost, *wrong][:5])]
+    broadcast_object_list(found)
+    size, differing = found
+    if differing:
+        raise RunError(f'the checkpoint does not hold what was trained: {differing}')
+    return size

@@ -1,0 +1,12 @@
+"""Train one config after the other in the same processes: what a launcher starts takes longer than a small run.
+
+torchrun --nproc_per_node 2 -m tests.engine.several_runs CONFIG…
+"""
+
+import sys
+from argparse import Namespace
+
+from daga_mm.engine import build_runner, load_config
+
+for path in sys.argv[1:]:
+    build_runner(load_config(path), Namespace(launcher='pytorch', local_rank=0)).train()

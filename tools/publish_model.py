@@ -1,0 +1,98 @@
+"""Make a file to share from a checkpoint: weights alone, as safetensors, a hash in the name.
+
+    python tools/publish_model.py CONFIG CHECKPOINT --out DIR
+
+What was trained goes in: DAGA, neck and head. The frozen trunk stays out, since its licence is its makers';
+the file names it, loads onto it, and refuses any other. --trunk puts it in, from wherever the config or the checkpoint
+has it, for a file that works alone. Each kind is made from either.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from safetensors.torch import save
+from torch import Tensor
+
+import daga_mm
+from daga_mm.backbones import DAGAViT
+from daga_mm.backbones.adapter_only import TrunkId, find_trunk, replace_trunk
+from daga_mm.compat import load_checkpoint_file
+from daga_mm.engine import (
+    AtomicBackend,
+    add_config,
+    build_on_meta,
+    load_config,
+    make_parser,
+    one_line_errors,
+    require_fit,
+)
+
+KEPT = ('dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
+
+
+def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[str, Tensor], dict]:
+    """What goes into the file: tensors, and what there is to say of them.
+
+    Raises:
+        ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
+    """
+    state = {key: value.contiguous() for key, value in checkpoint['state_dict'].items()}
+    prefix, _ = find_trunk(state)
+    backbone = MODELS.build(config.model.backbone)
+    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    backbone.load_state_dict(own)  # brings the trunk, and checks all
+    if with_trunk or not backbone.frozen:
+        state = {key: value for key, value in state.items() if not key.startswith(prefix)}
+        state |= {prefix + key: value.contiguous() for key, value in backbone.state_dict().items()}
+    else:
+        file = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
+        if file is None:
+            raise ValueError('the config has no model.backbone.init_cfg that names the trunk: --trunk keeps it in')
+        _require_same(backbone, config)
+        identity = TrunkId(backbone.arch, backbone.source, backbone.fingerprints()['trunk'], Path(file).name)
+        replace_trunk(state, prefix, identity)
+    meta = {key: checkpoint['meta'][key] for key in KEPT if key in checkpoint.get('meta', {})}
+    return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}
+
+
+def _require_same(backbone: DAGAViT, config: Config) -> None:
+    """The trunk of the checkpoint is the one that the config names, if that is here to be looked at."""
+    file = config.model.backbone.init_cfg.checkpoint
+    if Path(file).is_file():
+        other = MODELS.build(config.model.backbone)
+        other.init_weights()
+        if other.fingerprints()['trunk'] != backbone.fingerprints()['trunk']:
+            raise ValueError(f'the trunk in the checkpoint is not that of {file}, which the config names')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_config(parser)
+    parser.add_argument('checkpoint', help='checkpoint of a run, with or without the trunk')
+    parser.add_argument('--out', type=Path, default=Path('.'), metavar='DIR', help='where the file goes (default: .)')
+    parser.add_argument('--trunk', action='store_true', help='put the trunk in')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(OSError, ValueError):
+        config = load_config(args.config, args.cfg_options)
+        checkpoint = load_checkpoint_file(args.checkpoint)
+        if 'state_dict' not in checkpoint:
+            raise ValueError(f'{args.checkpoint} is no checkpoint of a run: it has no state_dict')
+        require_fit(build_on_meta(config), args.checkpoint)
+        state, meta = publish(config, checkpoint, args.trunk)
+        content = save(state, {'format': 'pt', 'meta': json.dumps(meta)})
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        path = args.out / f'{Path(args.config).stem}-{digest}.safetensors'
+        AtomicBackend().put(content, path)
+    print(f'{path}: {len(content) / 2**20:.1f} MiB')
+
+
+if __name__ == '__main__':
+    main()
