@@ -72,9 +72,21 @@ class DAGA(nn.Module):
         self.norm = nn.LayerNorm(embed_dims)
         self.down = nn.Linear(embed_dims, bottleneck_dim)
         self.up = nn.Linear(bottleneck_dim, embed_dims)
-        self.mixing = nn.Parameter(torch.tensor(float(mixing_init)))
+        self.mixing = nn.Parameter(torch.full((1,), float(mixing_init)))  # FSDP takes no parameter without an axis
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        """In files the mixing weight is a number without an axis."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.mixing.numel():  # a process that holds other shards has none of it
+            destination[f'{prefix}mixing'] = destination[f'{prefix}mixing'].reshape(())
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        key = f'{prefix}mixing'
+        if key in state_dict and state_dict[key].numel() == 1:
+            state_dict[key] = state_dict[key].reshape(1)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def gate(self, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
         """Gates in (0, 1): (B, 1, D) from a pooled instruction, (B, h·w, D) from one per patch.

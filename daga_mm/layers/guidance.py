@@ -4,6 +4,8 @@ Only the class token's row of the attention matrix is computed, so time and memo
 number of patches: no N×N matrix is ever formed.
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -17,10 +19,14 @@ def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
         scale: The factor on the dot products, usually ``d ** -0.5``.
 
     Returns:
-        (B, heads, N), each row a softmax over all N tokens, in float32: rows span as little as 0.01, which
-        half precision would turn into a handful of steps.
+        (B, heads, N), each row a softmax over all N tokens, in float32, the products too: rows span as little as
+        0.01, which half precision would turn into a handful of steps. Under autocast, queries and keys are what its
+        projections make them.
     """
-    logits = (query @ key.transpose(-2, -1)).squeeze(-2)  # (B, heads, N)
+    wide, device = torch.promote_types(query.dtype, torch.float32), query.device.type
+    # Autocast would round what it multiplies, and the products; tensors without a device of their own have none.
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        logits = (query.to(wide) @ key.to(wide).transpose(-2, -1)).squeeze(-2)  # (B, heads, N)
     return (logits.float() * scale).softmax(dim=-1)
 
 

@@ -66,4 +66,5 @@ class SimpleFPN(BaseModule):
         maps = [level(inputs[-1]) for level in self.levels]
         while len(maps) < self.num_outs:
             maps.append(F.max_pool2d(maps[-1], kernel_size=1, stride=2))
-        return tuple(maps)
+        # mmcv's compiled RoIAlign reads any other memory layout wrongly (open-mmlab/mmcv#2203).
+        return tuple(m.contiguous() for m in maps)

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
-from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers import SpatialPrior
 from ..registry import MODELS
+from .deformable_attention import DeformableAttention
 
 STRIDES = (4, 8, 16, 32)
 Grids = list[tuple[int, int]]
@@ -119,7 +119,8 @@ class ViTAdapterNeck(BaseModule):
         ):
             result = norm(output + _sample(features, reference))
             results.append(result[..., : -(-height // stride), : -(-width // stride)])
-        return tuple(results)
+        # mmcv's compiled RoIAlign reads any other memory layout wrongly (open-mmlab/mmcv#2203).
+        return tuple(result.contiguous() for result in results)
 
     def _check(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         shapes = [tuple(x.shape) for x in inputs]
@@ -162,15 +163,7 @@ class Extractor(nn.Module):
         super().__init__()
         self.query_norm = nn.LayerNorm(embed_dims)
         self.feature_norm = nn.LayerNorm(embed_dims)
-        self.attention = MultiScaleDeformableAttention(
-            embed_dims,
-            num_heads,
-            num_levels=1,
-            num_points=num_points,
-            dropout=0.0,
-            batch_first=True,
-            value_proj_ratio=deform_ratio,
-        )
+        self.attention = DeformableAttention(embed_dims, num_heads, num_points, deform_ratio)
         hidden = int(embed_dims * ffn_ratio)
         self.ffn_norm = nn.LayerNorm(embed_dims)
         self.fc1 = nn.Linear(embed_dims, hidden)
@@ -187,14 +180,12 @@ class Extractor(nn.Module):
             points: (N, 2), the queries' x and y in the map's unit square; beyond it where the image was padded.
             grids: Heights and widths of the levels.
         """
-        shape = torch.tensor([features.shape[2:]], device=features.device)  # (1, 2)
         queries = self.attention(
             self.query_norm(queries),
             value=self.feature_norm(features.flatten(2).transpose(1, 2)),
             identity=queries,
-            reference_points=points[None, :, None].expand(len(queries), -1, -1, -1),  # (B, N, 1, 2)
-            spatial_shapes=shape,
-            level_start_index=shape.new_zeros(1),
+            points=points,
+            grid=(features.shape[2], features.shape[3]),
         )
         hidden = self.fc1(self.ffn_norm(queries))
         levels = [self.dwconv(level).flatten(2).transpose(1, 2) for level in _split(hidden, grids)]
@@ -208,13 +199,18 @@ def _split(tokens: Tensor, grids: Grids) -> list[Tensor]:
 
 
 def _centres(height: int, width: int, stride: int, extent: Sequence[int], like: Tensor) -> Tensor:
-    """Pixel centres (h, w, 2) of a level, x and y, in units of the extent (pixels high, wide) of the ViT's maps."""
-    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) * stride / extent[0]
-    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) * stride / extent[1]
+    """Pixel centres (h, w, 2) of a level, x and y, in units of the extent (pixels high, wide) of the ViT's maps.
+
+    In float32 or better: half precision has not every pixel.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) * stride / extent[0]
+    x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) * stride / extent[1]
     return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
 
 
 def _sample(features: Tensor, centres: Tensor) -> Tensor:
     """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w')."""
-    grid = (2 * centres - 1).expand(len(features), -1, -1, -1).to(features.dtype)
-    return F.grid_sample(features, grid, padding_mode='border', align_corners=False)
+    grid = (2 * centres - 1).expand(len(features), -1, -1, -1)
+    read = F.grid_sample(features.to(grid.dtype), grid, padding_mode='border', align_corners=False)
+    return read.to(features.dtype)

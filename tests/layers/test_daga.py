@@ -38,6 +38,16 @@ def test_update_is_mixing_times_gate_times_bottleneck():
     torch.testing.assert_close(daga(patches, instruction, (3, 5)), expected)
 
 
+def test_mixing_weight_is_a_number_in_files():
+    daga = DAGA(8, 16, 4, mixing_init=0.5)
+    state = daga.state_dict()
+    assert state['mixing'].shape == () and daga.mixing.shape == (1,)
+    fresh = DAGA(8, 16, 4)
+    for value in (state['mixing'], torch.tensor([0.5])):
+        fresh.load_state_dict({**state, 'mixing': value})
+        assert fresh.mixing.item() == 0.5 and fresh.state_dict()['mixing'].shape == ()
+
+
 def test_token_gates_differ_between_patches_and_follow_a_smaller_map():
     daga = DAGA(8, 16, 4)
     gates = daga.gate(torch.randn(2, 16, 2, 3), (4, 6))

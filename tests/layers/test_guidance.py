@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from daga_mm.layers import class_attention, normalize_map
@@ -13,6 +14,21 @@ def test_class_attention_of_half_precision_comes_in_float32():
     row = class_attention(torch.randn(1, 1, 1, 4).bfloat16(), torch.randn(1, 1, 9, 4).bfloat16(), 1.0)
     assert row.dtype == torch.float32
     torch.testing.assert_close(row.sum(dim=-1), torch.ones(1, 1))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_class_attention_is_not_rounded_under_autocast(dtype):
+    query, key = torch.randn(2, 3, 1, 64).to(dtype), torch.randn(2, 3, 99, 64).to(dtype)
+    with torch.autocast('cpu', torch.bfloat16):
+        row = class_attention(query, key, 0.125)
+        rounded = (query @ key.transpose(-2, -1)).squeeze(-2).float()
+    assert torch.equal(row, class_attention(query.float(), key.float(), 0.125))
+    assert not torch.allclose(row, (rounded * 0.125).softmax(dim=-1), rtol=1e-3), 'rounding would not be seen'
+
+
+def test_class_attention_has_a_shape_without_a_device():
+    query, key = (torch.empty(2, 3, n, 4, device='meta') for n in (1, 7))
+    assert class_attention(query, key, 1.0).shape == (2, 3, 7)
 
 
 def test_normalize_map_reaches_zero_and_one_for_tiny_ranges_and_per_image():

@@ -11,6 +11,11 @@ def test_strides_from_the_last_map():
     ]  # fmt: skip
 
 
+def test_maps_are_contiguous_whatever_comes_in():
+    features = torch.randn(2, 48, 4, 7).to(memory_format=torch.channels_last)
+    assert all(output.is_contiguous() for output in SimpleFPN(48, out_channels=32)([features]))
+
+
 def test_levels_keep_their_place():
     model = SimpleFPN(4, out_channels=4, num_outs=4)
     feature = torch.zeros(1, 4, 6, 6)

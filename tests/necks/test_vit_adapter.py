@@ -33,6 +33,12 @@ def test_strides_cover_any_image(size, patch):
     assert [tuple(output.shape) for output in outputs] == expected
 
 
+def test_maps_are_contiguous_whatever_comes_in():
+    image, *maps = inputs(64, 96)
+    outputs = neck()([image, *(m.to(memory_format=torch.channels_last) for m in maps)])
+    assert all(output.is_contiguous() for output in outputs)
+
+
 @pytest.mark.parametrize('stride', [4, 8, 16, 32])
 def test_maps_are_read_where_the_pixels_are(stride):
     # A map of 3 × 5 patches, on an image padded from 48 × 80 to 64 × 96 pixels.
@@ -43,6 +49,14 @@ def test_maps_are_read_where_the_pixels_are(stride):
     inside = (pixels >= 8) & (pixels <= torch.tensor([80 - 8, 48 - 8])[None, :, None, None])
     inside = inside.all(dim=1, keepdim=True).expand_as(read)
     assert inside.any() and torch.allclose(read[inside], pixels[inside], atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_reads_at_the_same_places(dtype):
+    centres = _centres(336, 336, 4, (1344, 1344), torch.zeros((), dtype=dtype))
+    assert torch.equal(centres, _centres(336, 336, 4, (1344, 1344), torch.zeros(())))
+    coarse = inputs(1344, 1344)[1][:, :3].to(dtype)
+    assert torch.equal(_sample(coarse, centres), _sample(coarse.float(), centres).to(dtype))
 
 
 def test_extractors_read_the_map_at_their_own_place():

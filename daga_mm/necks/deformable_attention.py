@@ -1,0 +1,70 @@
+"""Deformable attention on one map: mmcv's module and, where it is there and exact, mmcv's kernel."""
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+from torch import Tensor
+
+from ..compat.mmcv_ops import mmcv_kind
+from ..layers import sample_deformably
+
+_COMPILED = mmcv_kind() == 'compiled'
+
+
+class DeformableAttention(MultiScaleDeformableAttention):
+    """mmcv's module for one level, with its parameters; without its kernel the samples are summed up, not kept.
+
+    Args:
+        embed_dims: Channels D of queries and map.
+        num_heads: Heads.
+        num_points: Points that each head reads.
+        value_proj_ratio: Channels of the values, as a part of D.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, num_points: int, value_proj_ratio: float) -> None:
+        super().__init__(
+            embed_dims,
+            num_heads,
+            num_levels=1,
+            num_points=num_points,
+            dropout=0.0,
+            batch_first=True,
+            value_proj_ratio=value_proj_ratio,
+        )
+
+    def forward(self, query: Tensor, value: Tensor, identity: Tensor, points: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Queries (B, N, D) -> queries (B, N, D), with ``identity`` added.
+
+        Args:
+            query: (B, N, D).
+            value: (B, h·w, D), the map.
+            identity: (B, N, D).
+            points: (N, 2), x and y of the queries in the map's unit square.
+            grid: Height h and width w of the map.
+        """
+        heads = (self.num_heads, self.num_points)
+        offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))  # (B, N, heads, points, 2), in pixels
+        weights = self.attention_weights(query).unflatten(-1, heads).softmax(-1)
+        values = self.value_proj(value).unflatten(-1, (self.num_heads, -1))  # (B, h·w, heads, C)
+        # In float32 whatever the offsets are in: bfloat16 has not every number above 256.
+        size = torch.tensor([grid[1], grid[0]], device=offsets.device, dtype=torch.float32)
+        locations = points[:, None, None] + offsets / size
+        if _kernel_serves(values):
+            read = self._read_by_kernel(values, grid, locations, weights)
+        else:
+            read = sample_deformably(values, grid, locations, weights)
+        return self.output_proj(read) + identity
+
+    def _read_by_kernel(self, values: Tensor, grid: tuple[int, int], locations: Tensor, weights: Tensor) -> Tensor:
+        """What `sample_deformably` returns of the same arguments."""
+        shapes = torch.tensor([grid], device=values.device)  # (1, 2): there is one level
+        levels = (values, shapes, shapes.new_zeros(1), locations[:, :, :, None], weights[:, :, :, None])
+        return MultiScaleDeformableAttnFunction.apply(*levels, self.im2col_step)
+
+
+def _kernel_serves(values: Tensor) -> bool:
+    """Whether mmcv has a kernel for them that reads where it is told to.
+
+    It turns locations into the type of the values: in bfloat16 they move by up to 2.6 pixels of 1344.
+    """
+    return _COMPILED and values.is_cuda and values.dtype == torch.float32
