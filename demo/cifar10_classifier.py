@@ -7,6 +7,7 @@ model = dict(
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=4, embed_dim=128, depth=6, num_heads=4),
         daga_cfg=dict(instruction_dim=48, bottleneck_dim=32),  # a third, as the trunk's width is
+        guidance=dict(source='frozen'),  # as the method was published; the figures in docs were measured with it
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_cifar10.safetensors'),
     ),
     head=dict(in_channels=2 * 128),

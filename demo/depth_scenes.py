@@ -12,6 +12,7 @@ model = dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
         daga_layers=(1, 3, 5, 7),
         daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
+        guidance=dict(source='frozen'),  # as the method was published; the figures in docs were measured with it
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
     decode_head=dict(in_channels=[96], patch_size=8, loss_decode=dict(warm_up_iters=iterations // 15)),

@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import torch
+from mmengine.registry import init_default_scope
 from safetensors import safe_open
 
 from daga_mm.engine import load_config
 from daga_mm.registry import MODELS
-from demo.scenes import render_scene
+from demo.scenes import render_scene, write_coco
 
 from ..conftest import REPOSITORY
 
@@ -70,3 +72,48 @@ def test_the_trunk_can_be_trained_again(tmp_path):
     assert 'epoch 1 of 1' in out and 'fingerprint' in out
     with safe_open(tmp_path / 'trunk.safetensors', 'pt') as new, safe_open(TRUNK, 'pt') as ours:
         assert set(new.keys()) == set(ours.keys())
+
+
+def test_the_detectors_classes_have_the_names_of_their_labels(tmp_path):
+    from daga_mm.registry import DATASETS
+
+    config = load_config(REPOSITORY / 'demo/mask_rcnn_scenes.py')
+    init_default_scope('mmdet')
+    root = str(write_coco(tmp_path / 'coco', 1, 6, seed=2, size=(96, 72)))
+    dataset = DATASETS.build(config.val_dataloader.dataset.to_dict() | dict(data_root=root))
+    annotations = json.loads((tmp_path / 'coco/annotations/instances_val2017.json').read_text())
+    names = {category['id']: category['name'] for category in annotations['categories']}
+    assert [names[number] for number in dataset.cat_ids] == list(dataset.metainfo['classes'])
+    assert len(dataset.cat_ids) == config.model.roi_head.bbox_head.num_classes
+
+
+def test_detections_are_drawn_beside_what_is_there(tmp_path):
+    from pycocotools.coco import COCO
+
+    root = write_coco(tmp_path / 'coco', 1, 2, seed=2, size=(96, 72))
+    coco = COCO(root / 'annotations/instances_val2017.json')
+    classes = load_config(REPOSITORY / 'demo/mask_rcnn_scenes.py').classes
+    for name in ('all', 'unsure'):
+        (tmp_path / name / 'preds').mkdir(parents=True)
+        for image in coco.imgs.values():
+            things = coco.loadAnns(coco.getAnnIds([image['id']]))
+            boxes = [(x, y, x + width, y + height) for x, y, width, height in (thing['bbox'] for thing in things)]
+            masks = [coco.annToRLE(thing) for thing in things]
+            masks = [dict(size=mask['size'], counts=mask['counts'].decode()) for mask in masks]
+            found = dict(
+                labels=[classes.index(coco.cats[thing['category_id']]['name']) for thing in things],
+                scores=len(things) * [0.9 if name == 'all' else 0.4],
+                bboxes=boxes, masks=masks,
+            )  # fmt: skip
+            path = (tmp_path / name / 'preds' / image['file_name']).with_suffix('.json')
+            path.write_text(json.dumps(found))
+    run(
+        REPOSITORY / 'demo/draw_detections.py', tmp_path / 'all', tmp_path / 'unsure',
+        '--data', root, '--scenes', 2, '--out', tmp_path / 'picture.png',
+    )  # fmt: skip
+    picture = cv2.imread(str(tmp_path / 'picture.png')).astype(float)
+    assert picture.shape[:2] == (505, 960)
+    picture = picture[25:]  # below the headings
+    drawn = np.abs(picture[:, 322:638] - picture[:, :316]).mean()  # beside the same, with scores
+    nothing = np.abs(picture[:, 644:] - picture[:, :316]).mean()
+    assert nothing > 3 * drawn > 0

@@ -2,18 +2,24 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 
 from ..conftest import REPOSITORY
 
 
-def load_converter(name: str):
-    """A tool of tools/dataset_converters as a module."""
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / f'tools/dataset_converters/{name}.py')
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+def load_tool(name: str):
+    """A file of tools as a module."""
+    spec = importlib.util.spec_from_file_location(Path(name).name, REPOSITORY / f'tools/{name}.py')
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
+
+
+def load_converter(name: str):
+    """A tool of tools/dataset_converters as a module."""
+    return load_tool(f'dataset_converters/{name}')
 
 
 def call(module, *arguments) -> str | None:

@@ -17,6 +17,7 @@ from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
 
 DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
+SEGMENTATION = 'mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
 DEPTH = 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
 CLASSIFICATION = 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
 
@@ -54,6 +55,22 @@ def test_detections_are_drawn_and_written(images, tmp_path):
         found = json.loads((tmp_path / 'out/preds' / name).with_suffix('.json').read_text())
         assert picture.shape == (72, 96, 3) and len(found['bboxes']) == len(found['masks']) > 0
         assert np.abs(picture.astype(int) - cv2.imread(str(images / name))).mean() > 5, 'nothing is drawn'
+
+
+def test_label_maps_bear_the_names_of_their_images(images, tmp_path):
+    (tmp_path / 'images').mkdir()
+    sizes = {'00000001_pred.png': (48, 64), 'a.jpg': (72, 96)}  # high, wide; the first as mmseg would name the second's
+    for name, (height, width) in sizes.items():
+        cv2.imwrite(str(tmp_path / 'images' / name), cv2.imread(str(images / 'a.png'))[:height, :width])
+    changes = {'model.test_cfg': dict(_delete_=True, mode='whole')}
+    changes['test_dataloader.dataset.pipeline.1.scale'] = (96, 72)
+    meta = dict(classes=[f'class {i}' for i in range(150)], palette=[[i, 255 - i, i] for i in range(150)])
+    drawn = infer(SEGMENTATION, tmp_path / 'images', tmp_path / 'out', meta={'dataset_meta': meta}, **changes)
+    assert set(drawn) == set(sizes)
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'config.py', 'pred', 'random.pth', 'vis'}
+    maps = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'out/pred').iterdir()}
+    assert {name: labels.shape for name, labels in maps.items()} == {'00000001_pred.png': (48, 64), 'a.png': (72, 96)}
+    assert all(labels.dtype == np.uint8 and labels.max() < 150 for labels in maps.values())
 
 
 def test_classes_are_drawn_and_written(images, tmp_path):

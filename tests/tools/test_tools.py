@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from demo.scenes import write_ade20k
 
@@ -13,7 +12,8 @@ from ..conftest import REPOSITORY
 
 CONFIG = 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 KNN = 'configs/mmpretrain/knn_daga-vits16_cifar10.py'
-TOOLS = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / 'tools').rglob('*.py'))
+COMMANDS = [path for path in (REPOSITORY / 'tools').rglob('*.py') if '__main__' in path.read_text()]
+TOOLS = sorted(path.relative_to(REPOSITORY) for path in COMMANDS)
 
 
 def run(*command) -> subprocess.CompletedProcess:
@@ -25,12 +25,6 @@ def run(*command) -> subprocess.CompletedProcess:
 def test_help_shows_an_example(tool):
     result = run(sys.executable, tool, '--help')
     assert result.returncode == 0 and f'python {tool}' in result.stdout
-
-
-@pytest.mark.parametrize('tool', ['dist_train', 'dist_test'])
-def test_launchers_say_what_they_need(tool):
-    result = run('bash', f'tools/{tool}.sh', CONFIG)
-    assert result.returncode == 2 and f'tools/{tool}.sh CONFIG' in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -50,11 +44,6 @@ def test_launchers_say_what_they_need(tool):
             '--show-dir: such a test has no predictions to draw',
         ),
         (('tools/infer.py', 'docs/images', KNN, 'README.md', '--out', '/tmp'), f'{KNN} has no head that names classes'),
-        pytest.param(
-            ('tools/train.py', CONFIG, '--amp', '--cfg-options', 'ade20k_root=/'),
-            '--amp needs a GPU',
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'),
-        ),
     ],
 )
 def test_one_line_says_what_is_wrong(command, message, tmp_path):

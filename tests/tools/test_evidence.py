@@ -1,0 +1,193 @@
+"""The evidence: a plan without gaps, controls that control, results that are resumed, repeated and shown."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+from PIL import Image
+
+from ..conftest import REPOSITORY
+
+FOLDER = REPOSITORY / 'tools/analysis_tools'
+
+
+@pytest.fixture(scope='module')
+def experiments():
+    """The folder of the tools on sys.path, as it is where one of them runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import experiments.cifar
+        import experiments.forms
+        import experiments.plan
+        import experiments.results
+        import experiments.scenes
+        import experiments.side_by_side
+
+        yield experiments
+
+
+@pytest.fixture(scope='module')
+def images():
+    """As the trunk wants them."""
+    return torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def train(cifar, model, images, steps: int = 3) -> None:
+    optimiser, _ = cifar.optimiser_of(model, 1e-2, 100)
+    for _ in range(steps):
+        cifar.train_step(model.train(), images, torch.arange(len(images)) % 4, optimiser)
+
+
+def test_the_plan_fits_its_budget_and_tunes_what_it_uses(experiments):
+    plan = experiments.plan.cells()
+    assert len({cell.key for cell in plan}) == len(plan)
+    assert {cell.part for cell in plan} == set(experiments.plan.PARTS)
+    assert sum(cell.seconds for cell in plan) < 16 * 3600, 'eight hours of two cores'
+    tuned = {cell.name.rpartition('_')[0] for cell in plan if cell.part == 'tuning'}
+    assert {cell.tuned for cell in plan} - {None} <= tuned
+    assert all(cell.settings.get('on') == 'validation' for cell in plan if cell.part == 'tuning')
+    assert not any('on' in cell.settings for cell in plan if cell.part != 'tuning')
+
+
+def test_the_best_rate_is_taken_and_other_settings_are_run_again(experiments, tmp_path):
+    plan = experiments.plan.cells()
+    results = experiments.results.Results(plan, tmp_path)
+    cell = next(cell for cell in plan if cell.key == 'transfer/daga_0')
+    rates = results.before(cell)
+    for place, other in enumerate(rates):
+        assert results.settings(cell) is None
+        results.write(other, other.settings, dict(score=[1, 2, 4, 3][place]), 1)
+    assert results.settings(cell)['lr'] == rates[2].settings['lr']
+    results.write(cell, results.settings(cell), dict(score=80), 1)
+    assert results.read(cell)['result'] == {'score': 80}
+    results.write(rates[0], rates[0].settings, dict(score=9), 1)
+    assert results.read(cell) is None, 'another learning rate'
+
+
+@pytest.mark.parametrize('method', ['daga', 'daga_all', 'daga_last', 'lora', 'bottleneck', 'bitfit', 'prompts', 'full'])
+def test_methods_start_as_the_trunk_and_learn(experiments, images, method):
+    if method == 'lora' and not find_spec('peft'):
+        pytest.skip('peft is not installed')
+    cifar = experiments.cifar
+    plain, model = cifar.build('linear', {}, 0).eval(), cifar.build(method, {}, 0).eval()
+    with torch.no_grad():
+        ours, theirs = cifar.logits(model, images), cifar.logits(plain, images)
+    if method != 'prompts':  # tokens that are there are attended to
+        torch.testing.assert_close(ours, theirs)
+    frozen = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
+    train(cifar, model, images)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert [name for name, p in trained.items() if p.grad is None or not p.grad.abs().sum() > 0] == []
+    assert all(torch.equal(p, frozen[name]) for name, p in model.named_parameters() if name in frozen)
+
+
+def test_prompts_are_renewed_in_every_block(experiments, images):
+    model = experiments.cifar.build('prompts', {}, 0).eval()
+    trunk, seen = model['backbone'].trunk, []
+    for block in trunk.model.blocks:
+        block.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0][:, 5:21]))
+    with torch.no_grad():
+        experiments.cifar.logits(model, images)
+    torch.testing.assert_close(torch.stack([tokens[0] for tokens in seen]), trunk.prompts.data)
+
+
+@pytest.mark.parametrize(
+    'form', ['channel', 'token', 'times', 'normed', 'heads', 'blocks', 'linear_heads', 'reference']
+)
+def test_the_maps_of_others_and_constant_ones_are_what_they_say(experiments, images, form):
+    cifar, backbone_of = experiments.cifar, {}
+    for maps in experiments.forms.MAPS:
+        model = cifar.build('daga', dict(form=form, maps='real', guidance=dict(source='inline')), 0)
+        for parameter in model['backbone'].adapters.parameters():
+            parameter.data.normal_(generator=torch.Generator().manual_seed(parameter.numel()))
+        model['backbone'].maps = maps
+        backbone_of[maps] = model.eval()
+    with torch.no_grad():
+        real, shuffled, constant = (cifar.logits(model, images) for model in backbone_of.values())
+        one_by_one = torch.cat([cifar.logits(backbone_of['shuffled'], image[None]) for image in images])
+    assert not torch.allclose(real, shuffled) and not torch.allclose(real, constant)
+    # The first of a batch is guided by the last image before it, whatever the size of the batches.
+    torch.testing.assert_close(one_by_one, shuffled, atol=1e-4, rtol=1e-4)
+    over_images = [layer['over_images'] for layer in cifar.gates(backbone_of['constant']['backbone'], images).values()]
+    assert max(over_images) < 1e-6
+
+
+def test_no_gate_is_no_gate(experiments, images):
+    model = experiments.cifar.build('daga', dict(form='none'), 0)
+    train(experiments.cifar, model, images)
+    assert {round(g['mean'], 6) for g in experiments.cifar.gates(model['backbone'], images).values()} == {0.5}
+
+
+def test_side_by_side_and_one_by_one_are_the_same(experiments, cifar10, tmp_path, monkeypatch):
+    """The trunk's answers that are remembered are the ones that it would give."""
+    cifar, side_by_side = experiments.cifar, experiments.side_by_side
+    monkeypatch.setattr(cifar, 'BATCH', 20)
+    paths = experiments.paths.Paths(cifar10, tmp_path)
+    frozen = dict(source='frozen')
+    variants = {
+        'pooled': dict(guidance=frozen),
+        'shuffled': dict(form='heads', maps='shuffled', guidance=frozen),
+        'inline': dict(form='blocks', daga_layers=(0, 4)),
+    }
+    settings = dict(seed=0, lr=1e-2, epochs=2)
+    together = side_by_side.run(paths, variants, **settings)
+    for name, variant in variants.items():
+        alone = cifar.run(paths, 'daga', **settings, **variant)
+        assert together[name] == {key: alone[key] for key in together[name]}
+        assert set(alone) - set(together[name]) == {'train_seconds', 'peak_mb'}
+
+
+@pytest.fixture(scope='module')
+def cifar10(tmp_path_factory):
+    """Enough files for the splits, and nothing to be seen on them: synthetic."""
+    root = tmp_path_factory.mktemp('cifar10')
+    random = torch.Generator().manual_seed(0)
+    for split, count in (('train', 520), ('test', 5)):
+        for name in ('frog', 'horse', 'ship', 'truck'):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = torch.randint(256, (32, 32, 3), dtype=torch.uint8, generator=random)
+                Image.fromarray(pixels.numpy()).save(folder / f'{number}.png')
+    return root
+
+
+def evidence(*arguments, **environment) -> subprocess.CompletedProcess:
+    command = [sys.executable, '-W', 'ignore', FOLDER / 'evidence.py', *map(str, arguments)]
+    own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY), **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | own)
+
+
+def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
+    (tmp_path / 'evidence.md').write_text((REPOSITORY / 'docs/evidence.md').read_text())
+    (tmp_path / 'images').mkdir()
+    options = ['--docs', tmp_path, '--work-dir', tmp_path / 'work']
+    result = evidence('transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    assert result.returncode == 0, result.stderr
+    file = tmp_path / 'evidence/transfer/knn_0.json'
+    found = json.loads(file.read_text())
+    assert found['settings'] == {'seed': 0} and 0 <= found['result']['score'] <= 100
+    assert (
+        f'k-NN (k = 20) on the class token | 0 | {found["result"]["score"]:.2f}'
+        in (tmp_path / 'evidence.md').read_text()
+    )
+    result = evidence('transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    assert result.returncode == 0 and 'cells, about' not in result.stdout, 'it is there'
+    result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    assert result.returncode == 0 and 'the same result' in result.stdout
+    file.write_text(file.read_text().replace('"score": ', '"score": 1'))
+    result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    assert result.returncode == 1 and 'score: ' in result.stderr
+
+
+def test_what_is_missing_is_named(tmp_path):
+    options = ['--docs', REPOSITORY / 'docs', '--work-dir', tmp_path]
+    result = evidence('transfer/knn_9', *options)
+    assert result.returncode == 1 and 'no part or cell transfer/knn_9: --list shows them' in result.stderr
+    result = evidence('transfer/knn_0', '--docs', tmp_path, '--work-dir', tmp_path, CIFAR10_ROOT=str(tmp_path))
+    assert result.returncode == 1 and 'set CIFAR10_ROOT to a folder with train/CLASS' in result.stderr
+    assert not (tmp_path / 'evidence').exists()

@@ -1,0 +1,111 @@
+"""A run is tried out, trained, and published in both kinds; each kind is tested and seen with."""
+
+import hashlib
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from daga_mm.compat import load_checkpoint_file
+from daga_mm.engine import load_config
+
+from ..conftest import write_trunk
+from ..small_runs import small_config, write_data
+from .conftest import call, load_tool
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A classifier of 6 steps: its folder, config, last checkpoint, weights, and how it scores."""
+    folder = tmp_path_factory.mktemp('published')
+    trunk = write_trunk(folder / 'trunk.safetensors')
+    config = small_config('classification', write_data('classification', folder / 'data'), trunk, folder / 'run')
+    config.train_cfg.max_epochs = 3
+    config.train_dataloader.batch_size = 7
+    config.visualizer.name = str(folder)
+    config.dump(folder / 'classifier.py')
+    runner = Runner.from_cfg(config)
+    runner.train()
+    state = runner.model.state_dict()
+    return SimpleNamespace(
+        folder=folder,
+        config=folder / 'classifier.py',
+        checkpoint=folder / 'run/epoch_3.pth',
+        state=state,
+        score=runner.val_loop.run(),
+    )
+
+
+def published(run, tmp_path, *options, checkpoint=None):
+    assert (
+        call(load_tool('publish_model'), run.config, checkpoint or run.checkpoint, '--out', tmp_path, *options) is None
+    )
+    (path,) = tmp_path.glob('classifier-*.safetensors')
+    return path
+
+
+@pytest.fixture(params=['trained alone', 'with trunk', 'trained alone, from one with trunk'])
+def file(request, run, tmp_path):
+    """A published file, and whether it has the trunk."""
+    if request.param == 'trained alone':
+        return published(run, tmp_path), False
+    whole = published(run, tmp_path / 'whole', '--trunk')
+    if request.param == 'with trunk':
+        return whole, True
+    return published(run, tmp_path, checkpoint=whole), False
+
+
+def test_it_holds_the_weights_and_what_there_is_to_say(file, run):
+    path, with_trunk = file
+    assert path.stem.endswith('-' + hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    found = load_checkpoint_file(path)
+    weights = {key: value for key, value in found['state_dict'].items() if not key.endswith('trunk_id')}
+    expected = {key: value for key, value in run.state.items() if with_trunk or '.trunk.' not in key}
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in weights.items())
+    assert found['meta']['epoch'] == 3 and len(found['meta']['dataset_meta']['classes']) == 14
+    assert set(found['meta']['fingerprints']) == {'trunk', 'adapters'}
+    assert 'optimizer' not in found and str(run.folder) not in json.dumps(found['meta'])
+
+
+def test_it_scores_as_the_run_did(file, run, tmp_path):
+    config = load_config(run.config, {'load_from': str(file[0])}, str(tmp_path / 'test'))
+    config.visualizer.name = config.experiment_name = str(tmp_path)
+    score = Runner.from_cfg(config).test()
+    assert score == {key: run.score[key] for key in score} and score
+
+
+def test_it_says_what_is_in_a_picture(file, run, tmp_path):
+    images = next((run.folder / 'data/imagenet/val').iterdir())
+    arguments = [images, run.config, file[0], '--out', tmp_path / 'out', '--device', 'cpu']
+    assert call(load_tool('infer'), *arguments) is None
+    assert list((tmp_path / 'out/vis').iterdir())
+
+
+def test_a_config_that_names_another_trunk_is_noticed(run, tmp_path):
+    whole = published(run, tmp_path, '--trunk')
+    other = write_trunk(tmp_path / 'other.safetensors', factor=1.1)
+    option = f'model.backbone.init_cfg.checkpoint={other}'
+    message = call(load_tool('publish_model'), run.config, whole, '--out', tmp_path, '--cfg-options', option)
+    assert 'the trunk in the checkpoint is not that of' in message
+    message = call(load_tool('publish_model'), run.config, run.checkpoint, '--out', tmp_path, '--cfg-options', option)
+    assert 'was trained on the trunk' in message
+
+
+def test_a_dry_run_reports_and_leaves_nothing(run, tmp_path, capsys):
+    name = f'visualizer.name={tmp_path}'
+    arguments = [run.config, '--dry-run', '--work-dir', tmp_path / 'new', '--cfg-options', name]
+    assert call(load_tool('train'), *arguments) is None
+    report = capsys.readouterr().out
+    assert all(word in report for word in ('parameters', 'batch       7 images', 'memory', 'written and read back'))
+    assert 'step ' in report and 'training    9 steps in' in report
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_dry_run_finds_what_is_wrong_before_it_costs_hours(run, tmp_path):
+    options = [f'visualizer.name={tmp_path}', 'optim_wrapper.optimizer.lr=1e38']
+    arguments = [run.config, '--dry-run', '--work-dir', tmp_path / 'new', '--cfg-options', *options]
+    assert 'is not finite in step' in call(load_tool('train'), *arguments)
+    assert not (tmp_path / 'new').exists()

@@ -1,0 +1,198 @@
+"""Draw where the class token looks and what DAGA changes, for any number of images.
+
+    python tools/analysis_tools/attention.py CONFIG CHECKPOINT IMAGE_OR_FOLDER... --out DIR
+
+For each image NAME: NAME_attention.png, the class token's attention in the frozen trunk and with DAGA, their
+difference and an overlay; NAME_features.png, the patch tokens as colours; with --blocks NAME_blocks.png, every block;
+with --heads BLOCK NAME_heads.png, every head of it. For all together: gates.png, gates and mixing weights.
+
+An image that can not be read is named at the end, with an exit status of 1; the others are drawn, gates.png of them.
+
+CHECKPOINT is one of a run, or `none` for the trunk that the config names, with DAGA as it starts: the identity.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from rich.progress import track
+from torch import Tensor
+
+from daga_mm.backbones import DAGAViT
+from daga_mm.backbones.checkpoints import read_weights
+from daga_mm.engine import IMAGES, add_config, image_fault, load_config, make_parser, one_line_errors
+from daga_mm.visualization import (
+    compare_streams,
+    draw_attention,
+    draw_blocks,
+    draw_features,
+    draw_gates,
+    draw_heads,
+    write_picture,
+)
+
+
+def load_backbone(config: Config, checkpoint: str, device: str) -> DAGAViT:
+    """The config's backbone with the weights of a checkpoint, or those that the config names if it is 'none'.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The config's backbone is no DAGAViT, or the checkpoint is not of this config.
+    """
+    init_default_scope(config.get('default_scope') or 'mmengine')
+    backbone = MODELS.build(config.model.backbone)
+    if not isinstance(backbone, DAGAViT):
+        raise ValueError(f'the backbone of this config is a {type(backbone).__name__}, not a daga_mm.DAGAViT')
+    if checkpoint == 'none':
+        backbone.init_weights()
+    else:
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(f'no checkpoint {checkpoint}')
+        state = read_weights(checkpoint)
+        own = {key.partition('backbone.')[2]: value for key, value in state.items() if 'backbone.' in key}
+        if not own:
+            raise ValueError(
+                f'{checkpoint} is no checkpoint of a run: the weights of a trunk alone go by '
+                f'--cfg-options model.backbone.init_cfg.checkpoint={checkpoint}, with none as the checkpoint'
+            )
+        try:
+            backbone.load_state_dict(own)
+        except RuntimeError as error:  # of torch: keys and shapes, a line each
+            raise ValueError(f'{checkpoint} is not of this config: {error}') from None
+    return backbone.to(device).eval()
+
+
+def find_images(places: list[Path]) -> dict[str, Path]:
+    """The images themselves and those of folders, by the names of their pictures.
+
+    Raises:
+        FileNotFoundError: There is none at one of the places.
+        ValueError: Two images have one name.
+    """
+    found: dict[str, Path] = {}
+    for place in places:
+        here = [place] if place.is_file() else sorted(p for p in place.glob('*') if p.suffix.lower() in IMAGES)
+        if not here:
+            raise FileNotFoundError(f'no image at {place}; folders are searched for {", ".join(IMAGES)}')
+        for path in here:
+            if path.stem in found:
+                raise ValueError(f'{found[path.stem]} and {path} have one name: their pictures would be one')
+            found[path.stem] = path
+    return found
+
+
+def read_image(path: Path, size: int | None) -> np.ndarray:
+    """An image (H, W, 3), uint8, RGB, its long side as ``size`` says.
+
+    Raises:
+        ValueError: It can not be read.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(image_fault(path) or f'{path} can not be read as an image')
+    longest = max(image.shape[:2])
+    factor = (size or min(longest, 1024)) / longest
+    if factor != 1:
+        kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        wanted = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, wanted, interpolation=kind)
+    return image[..., ::-1]
+
+
+def normalise(image: np.ndarray, config: Config) -> Tensor:
+    """An image as the config's preprocessor gives it to the backbone: (1, 3, H, W)."""
+    settings: dict[str, Any] = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    if not (settings.get('bgr_to_rgb') or settings.get('to_rgb')):
+        pixels = pixels.flip(1)  # a model of blue, green, red
+    mean = torch.tensor(settings.get('mean', [0.0] * 3)).view(1, 3, 1, 1)
+    std = torch.tensor(settings.get('std', [1.0] * 3)).view(1, 3, 1, 1)
+    return (pixels - mean) / std
+
+
+def pictures(image: np.ndarray, streams: Any, args: argparse.Namespace, patch: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The pictures of an image, by the ends of their names."""
+    yield 'attention', draw_attention(image, streams, 0, args.block, patch)
+    yield 'features', draw_features(image, streams, 0, patch)
+    if args.blocks:
+        yield 'blocks', draw_blocks(image, streams, 0, patch)
+    if args.heads is not None:
+        yield 'heads', draw_heads(image, streams, 0, args.heads, patch)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_config(parser)
+    parser.add_argument('checkpoint', help='checkpoint file, or none')
+    parser.add_argument('images', type=Path, nargs='+', metavar='IMAGE_OR_FOLDER')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where the pictures go')
+    parser.add_argument(
+        '--block', type=int, help='whose attention is drawn, from 0; negative ones count from the end (default: the '
+        "guidance's)",
+    )  # fmt: skip
+    parser.add_argument('--blocks', action='store_true', help='draw every block too')
+    parser.add_argument('--heads', type=int, metavar='BLOCK', help='draw every head of this block too')
+    parser.add_argument(
+        '--size', type=int, help='pixels of the long side, for instance as in training (default: as it is, 1024 for '
+        'what is longer)',
+    )  # fmt: skip
+    parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
+    return parser.parse_args()
+
+
+def block_number(name: str, number: int, backbone: DAGAViT) -> int:
+    """A block of the backbone that runs, counted from 0.
+
+    Raises:
+        ValueError: There is none of this number.
+    """
+    depth = backbone.out_indices[-1] + 1
+    if not -depth <= number < depth:
+        raise ValueError(f'{name} {number}: {backbone.arch} runs blocks 0 to {depth - 1}')
+    return number % depth
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(FileNotFoundError, ValueError):
+        images = find_images(args.images)
+        config = load_config(args.config, args.cfg_options)
+        device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+        backbone = load_backbone(config, args.checkpoint, device)
+        guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
+        args.block = guidance if args.block is None else block_number('--block', args.block, backbone)
+        if args.heads is not None:
+            args.heads = block_number('--heads', args.heads, backbone)
+        args.out.mkdir(parents=True, exist_ok=True)
+        gates: dict[int, list[Tensor]] = {}
+        updates: dict[int, list[Tensor]] = {}
+        streams = None
+        faults = []
+        for name, path in track(images.items(), 'Drawing'):
+            try:
+                image = read_image(path, args.size)
+            except ValueError as error:  # the others are worth their time
+                faults.append(str(error))
+                continue
+            streams = compare_streams(backbone, normalise(image, config).to(device))
+            for end, picture in pictures(image, streams, args, backbone.patch_size):
+                write_picture(args.out / f'{name}_{end}.png', picture)
+            for block, gate in streams.gates.items():
+                gates.setdefault(block, []).append(gate.mean(dim=1).cpu())  # over patches, where each has its own
+                updates.setdefault(block, []).append(streams.updates[block].cpu())
+    if gates:
+        values, moved = ({b: torch.cat(parts) for b, parts in lists.items()} for lists in (gates, updates))
+        write_picture(args.out / 'gates.png', draw_gates(values, streams.mixing, moved))
+    print(f'pictures of {len(images) - len(faults)} images in {args.out}')
+    if faults:
+        raise SystemExit('\n'.join(faults))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,38 @@
+"""Compare runs on one page: metrics and their differences, costs, curves, settings, predictions, attention.
+
+    python tools/report.py work_dirs/upernet_frozen work_dirs/upernet_daga work_dirs/upernet_full --out report.html
+
+The first run is what the others are compared with. The page is one file and opens offline. Predictions are there if the
+runs drew them (`default_hooks.visualization.draw=True` in mmseg and mmdet), attention if they had AttentionVisHook.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+from daga_mm.engine import build_on_meta, count_parameters, make_parser, one_line_errors
+from daga_mm.visualization import read_run, render_report, write_report
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='of a training')
+    parser.add_argument('--out', type=Path, default=Path('report.html'), help='the page (default: report.html)')
+    parser.add_argument('--pictures', type=int, default=6, help='most predictions, and most panels (default: 6)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    warnings.filterwarnings('ignore', module='mm.*')  # deprecations inside the mm packages
+    with one_line_errors(FileNotFoundError, ValueError):
+        runs = [read_run(folder) for folder in args.work_dirs]
+        counts = [count_parameters(build_on_meta(run.config)) for run in runs]
+        page = render_report(runs, counts, args.pictures)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_report(args.out, page)
+    print(f'{args.out}: {len(runs)} run{"s" * (len(runs) > 1)}, {len(page.encode()) / 2**20:.1f} MiB')
+
+
+if __name__ == '__main__':
+    main()
