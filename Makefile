@@ -1,12 +1,14 @@
 # Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
 PYTHON ?= python3
 CONSTRAINTS ?= requirements/constraints.txt
+PART ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
+DOCS := .venv-docs
 REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt tests.txt)
 
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow evidence docs lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -21,6 +23,7 @@ $(STAMP): pyproject.toml $(REQUIREMENTS) requirements/constraints.txt
 	@echo 'Installing into $(VENV): PyTorch and OpenMMLab, 5.5 GB, a few minutes. Nothing is compiled.'
 	@$(RUN) -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) $(addprefix -c ,$(CONSTRAINTS))
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(RUN) -W ignore -c 'import setuptools; setuptools.setup()' --quiet egg_info  # by which mim finds a clone on PYTHONPATH
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one picture
@@ -29,8 +32,22 @@ demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one 
 test: $(STAMP)  ## the whole test suite
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal  # a thread each: more would wait for one another
 
-test-slow: $(STAMP)  ## learn a few real images with the configs; needs the samples, DAGA_MM_SAMPLES=/path
+test-slow: $(STAMP)  ## kills, launchers, mim; with DAGA_MM_SAMPLES=/path, real images to learn
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist load -m slow
+
+evidence: $(STAMP)  ## every number of docs/evidence.md; needs CIFAR10_ROOT=/path; hours, PART=transfer for a part
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/evidence.txt $(addprefix -c ,$(CONSTRAINTS))
+	@$(RUN) -W ignore tools/analysis_tools/evidence.py $(PART)
+
+# An environment of its own: the site is made from sources, without PyTorch, and `make setup` needs none of its tools.
+$(DOCS)/.complete: requirements/docs.txt requirements/constraints.txt
+	@$(DOCS)/bin/python -c 'import pip' 2>/dev/null || { rm -rf $(DOCS); $(PYTHON) -m venv $(DOCS); }
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt $(addprefix -c ,$(CONSTRAINTS))
+	@touch $@
+
+docs: $(DOCS)/.complete  ## the documentation as a site: site/index.html (half a minute, 200 MB)
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict  # which silences Material's advertisement
+	@echo 'site/index.html'
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(RUN) -m ruff check .
@@ -42,4 +59,4 @@ format: $(STAMP)  ## let ruff put the code in order
 	@$(RUN) -m ruff format .
 
 clean:  ## remove what runs and set-up left behind, .venv included
-	rm -rf $(VENV) build dist work_dirs demo/output demo/data .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf $(VENV) $(DOCS) site build dist work_dirs demo/output demo/data .pytest_cache .ruff_cache .mypy_cache *.egg-info

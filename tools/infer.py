@@ -2,21 +2,31 @@
 
     python tools/infer.py IMAGE_OR_FOLDER CONFIG CHECKPOINT --out DIR
 
-Pictures go to DIR/vis, under the names of the images. The checkpoint must hold the trunk, as those of a run do.
+Pictures go to DIR/vis, under the names of the images. A checkpoint without the trunk finds it where it
+was in training, or in the folder DINOV3_CHECKPOINTS.
+Detections come as JSON too, in DIR/preds, and segmentation as label maps, in DIR/pred.
 Depth comes as 16-bit millimetres too, in DIR/depth, and with --focal-length as coloured point clouds in DIR/points.
 """
 
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
-from daga_mm.engine import add_config, load_config, make_parser, one_line_errors
-
-IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+from daga_mm.engine import (
+    IMAGES,
+    add_config,
+    image_fault,
+    load_config,
+    make_parser,
+    one_line_errors,
+    positive,
+    require_fit,
+)
 
 
 def detect(config: Config, args: argparse.Namespace) -> Any:
@@ -24,17 +34,27 @@ def detect(config: Config, args: argparse.Namespace) -> Any:
     from mmdet.apis import DetInferencer
 
     inferencer = DetInferencer(config, args.checkpoint, args.device)
+    require_fit(inferencer.model, args.checkpoint)
     return lambda images: inferencer(
         images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
     )
 
 
 def segment(config: Config, args: argparse.Namespace) -> Any:
-    """mmseg's inferencer: a colour map over the image; label maps in DIR/pred."""
+    """mmseg's inferencer: a colour map over the image; label maps, one number per pixel, in DIR/pred."""
     from mmseg.apis import MMSegInferencer
 
     inferencer = MMSegInferencer(config, args.checkpoint, device=args.device)
-    return lambda images: inferencer(images, out_dir=str(args.out), batch_size=args.batch_size)
+    require_fit(inferencer.model, args.checkpoint)
+
+    def draw(images: list[str]) -> None:
+        (args.out / 'pred').mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=args.out.resolve()) as numbered:  # mmseg numbers label maps; they get names here
+            inferencer(images, out_dir=str(args.out), pred_out_dir=numbered, batch_size=args.batch_size)
+            for number, image in enumerate(images):
+                Path(numbered, f'{number:08}_pred.png').replace(args.out / 'pred' / f'{Path(image).stem}.png')
+
+    return draw
 
 
 def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
@@ -48,14 +68,13 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
     config.test_pipeline = [step for step in config.test_pipeline if 'Annotation' not in step['type']]
     device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
     model = init_model(config, args.checkpoint, device=device)
+    require_fit(model, args.checkpoint)
 
     def draw(images: list[str]) -> None:
         for name in ('vis', 'depth', *(['points'] if args.focal_length else [])):
             (args.out / name).mkdir(parents=True, exist_ok=True)
         for path in track(images, 'Inference'):
             image = mmcv.imread(path)
-            if image is None:
-                raise SystemExit(f'{path} can not be read as an image')
             depth = inference_model(model, image).pred_depth_map.data[0].cpu().numpy()
             image = image[..., ::-1]  # from BGR, which mmseg reads
             name = f'{Path(path).stem}.png'
@@ -72,6 +91,7 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
     from mmpretrain import ImageClassificationInferencer
 
     inferencer = ImageClassificationInferencer(config, args.checkpoint, args.device)
+    require_fit(inferencer.model, args.checkpoint)
     (args.out / 'vis').mkdir(parents=True, exist_ok=True)
 
     def draw(images: list[str]) -> None:
@@ -107,17 +127,30 @@ def find_images(path: Path) -> list[str]:
     return [str(p) for p in found]
 
 
+def require_device(name: str | None) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        words = str(error).splitlines()[0]
+        raise ValueError(f'--device {name}: {words}. Leave it out, or take cpu') from error
+
+
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument('images', type=Path, metavar='IMAGE_OR_FOLDER')
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file, with the trunk in it')
+    parser.add_argument('checkpoint', help='checkpoint file, with the trunk in it or without')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where pictures and predictions go')
     parser.add_argument('--score', type=float, default=0.3, help='detection: the least score to draw (default: 0.3)')
     parser.add_argument(
         '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='images at once (not for depth; default: 1)')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images at once (not for depth; default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
     return parser.parse_args()
 
@@ -129,12 +162,22 @@ def main() -> None:
         config = load_config(args.config, args.cfg_options)
         if not Path(args.checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
+        require_device(args.device)
     scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in INFERENCERS:
         raise SystemExit(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
     if scope == 'mmpretrain' and not config.model.get('head'):
         raise SystemExit(f'{args.config} has no head that names classes: it is for tools/test.py')
-    INFERENCERS[scope](config, args)(images)
+    with one_line_errors(OSError, ValueError):
+        args.out.mkdir(parents=True, exist_ok=True)
+        draw = INFERENCERS[scope](config, args)
+    try:
+        draw(images)
+    except Exception as error:
+        faults = [fault for image in images if (fault := image_fault(image))]
+        if not faults:
+            raise
+        raise SystemExit('\n'.join(faults)) from error
     print(f'{len(images)} pictures in {args.out / "vis"}')
 
 

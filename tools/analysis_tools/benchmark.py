@@ -1,11 +1,15 @@
-"""What DAGA costs beside the frozen trunk and full fine-tuning: time, memory, parameters, FLOPs.
+"""What DAGA costs beside the frozen trunk and its rivals: time, memory, parameters, FLOPs.
 
-    python tools/analysis_tools/benchmark.py --arch dinov3_vits16 --size 224
-    python tools/analysis_tools/benchmark.py --arch dinov3_vitb16 --size 1024 --cases frozen daga --json costs.json
+    python tools/analysis_tools/benchmark.py --arch dinov3_vits16 --size 224 512 --json costs.json
+    python tools/analysis_tools/benchmark.py --cases frozen daga full --guidance frozen inline --layers 10 11 --with-cp
 
-Times are medians of interleaved runs, and best read as ratios to the frozen trunk's. Peak memory is the allocator's on
-CUDA; on the CPU (Linux) it is what a process of its own per case needs above what it held before the model was built. A
-training step is forward, backward and AdamW, its states included. Weights are random: they change neither.
+A row per case; DAGA has one for every --guidance and set of --layers, and with --with-cp a second one. Times are
+medians of interleaved runs; ratios are medians too, of what was measured in the same round. A training step is forward,
+backward and AdamW. Peak memory is the allocator's on CUDA; on the CPU (Linux) it is what a process of its own per case
+needs above what it held before the model was built, the optimiser's states included. Weights and images are random:
+they change neither.
+
+cases:
 """
 
 import argparse
@@ -13,204 +17,297 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from costs.cases import CASES, Case, build, describe_guidance, parse_guidance
+from costs.meter import PeakMemory, flops, operators, seconds
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from daga_mm.backbones import DAGAViT
+from daga_mm.engine import AtomicBackend, one_line_errors
 
-CASES = {
-    'frozen': dict(daga_layers=()),
-    'daga': {},
-    'full': dict(daga_layers=(), frozen=False),
-}
-
-
-def build(case: str, args: argparse.Namespace) -> DAGAViT:
-    """The case's model, with random weights and DAGA modules that are no longer the identity."""
-    torch.manual_seed(0)
-    settings: dict[str, Any] = dict(arch=args.arch, guidance=args.guidance_cfg, with_cp=args.with_cp) | CASES[case]
-    if case == 'daga':
-        settings['daga_layers'] = args.layers
-    model = DAGAViT(**settings)
-    for name, parameter in model.adapters.named_parameters():
-        if '.up.' in name:
-            torch.nn.init.normal_(parameter, std=0.01)
-    return model.to(args.device)
+KINDS = ('forward', 'step')
+SHARING = ('frozen', 'daga', 'two_pass', 'guidance')  # cases that leave the trunk as it is, so one serves them all
+Function = Callable[[], Any]
 
 
-def forward(model: DAGAViT, images: Tensor, args: argparse.Namespace) -> Tensor:
-    with torch.autocast(args.device.partition(':')[0], torch.bfloat16, enabled=args.dtype == 'bf16'):
-        return sum(output.float().square().mean() for output in model(images))
+def functions(case: Case, model: DAGAViT, images: Tensor, args: argparse.Namespace) -> dict[str, Function]:
+    """What is measured: an inference, and a training step where there is something to train."""
+    run = torch.compile(model) if args.compile else model
+    cast = torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.dtype == 'bf16')
 
-
-def stepper(model: DAGAViT, images: Tensor, args: argparse.Namespace) -> tuple[Callable, Callable | None]:
-    """Two functions: an inference, and a training step where there is something to train."""
+    def loss() -> Tensor:
+        with cast:
+            return sum(output.float().square().mean() for output in run(images))
 
     def infer() -> None:
+        model.eval()
         with torch.no_grad():
-            forward(model.eval(), images, args)
+            loss()
 
+    def read_guidance() -> None:
+        with cast:
+            model.guidance_map(images)
+
+    if case.name == 'guidance':
+        return {'forward': read_guidance}
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
-        return infer, None
+        return {'forward': infer}
     optimiser = torch.optim.AdamW(trained, lr=1e-6)
 
     def step() -> None:
-        forward(model.train(), images, args).backward()
+        model.train()
+        loss().backward()
         optimiser.step()
         optimiser.zero_grad()
 
-    return infer, step
+    return {'forward': infer, 'step': step}
 
 
-def seconds(function: Callable, device: str) -> float:
-    if device != 'cpu':
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function()
-    if device != 'cpu':
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def peak_mb(case: Case, kind: str, size: int, args: argparse.Namespace) -> float:
+    """Peak memory of two inferences or two training steps, MiB; on the CPU in this very process, from now on.
 
-
-def peak_mb(case: str, kind: str, args: argparse.Namespace) -> float:
-    """Peak memory of two inferences or two training steps, MiB; on the CPU in this very process, from now on."""
-    if args.device != 'cpu':
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    else:
-        Path('/proc/self/clear_refs').write_text('5')  # Linux: the high-water mark starts anew
-        before = resident_peak()
-    model = build(case, args)
-    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
-    function = stepper(model, images, args)[0 if kind == 'forward' else 1]
+    Of guidance alone, it is what one map needs once the model is there.
+    """
+    meter = PeakMemory(args.device)
+    model = build(case, args.arch, args.layers[0]).to(args.device)
+    images = torch.randn(args.batch, 3, size, size, device=args.device)
+    function = functions(case, model, images, args)[kind]
+    if case.name == 'guidance':
+        meter = PeakMemory(args.device)
+        function()
+        return meter.mb()
     for _ in range(2):
         function()
-    after = torch.cuda.max_memory_allocated() if args.device != 'cpu' else resident_peak()
-    return (after - before) / 2**20
+    return meter.mb()
 
 
-def resident_peak() -> int:
-    """The process's high-water mark of resident memory, bytes."""
-    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
-    return 1024 * int(line.split()[1])
-
-
-def peak_in_a_process_of_its_own(case: str, kind: str, argv: list[str]) -> float:
-    command = [sys.executable, '-W', 'ignore', __file__, *argv, '--measure-peak', case, kind]
+def peak_in_a_process_of_its_own(index: int, kind: str, size: int, argv: list[str]) -> float:
+    """`peak_mb` of a case, by its place among the cases of these arguments."""
+    command = [sys.executable, '-W', 'ignore', __file__, *argv, '--measure-peak', str(index), kind, str(size)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        raise SystemExit(f'{case}, {kind}: {result.stderr.strip().splitlines()[-1]}')
+        raise RuntimeError(f'case {index}, {kind}: {result.stderr.strip().splitlines()[-1]}')
     return float(result.stdout.strip().splitlines()[-1])
 
 
-def measure(args: argparse.Namespace, argv: list[str]) -> list[dict[str, Any]]:
-    rows, runs = [], []
-    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
-    for case in args.cases:
-        model = build(case, args)
-        infer, step = stepper(model, images, args)
-        with FlopCounterMode(display=False) as counter:
-            infer()
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        rows.append(
-            dict(
-                case=case,
-                guidance=args.guidance if case == 'daga' else None,
-                layers=list(model.daga_layers),
-                arch=args.arch,
-                size=args.size,
-                batch=args.batch,
-                with_cp=args.with_cp,
-                trained_params=trained,
-                added_params=sum(p.numel() for p in model.adapters.parameters()),
-                total_params=sum(p.numel() for p in model.parameters()),
-                forward_gflops=counter.get_total_flops() / 1e9 / args.batch,
-            )
-        )
-        runs.append({'forward': infer, 'step': step})
-    times: list[dict[str, list[float]]] = [{'forward': [], 'step': []} for _ in rows]
-    for repeat in range(args.repeats + 1):
-        for case_times, functions in zip(times, runs, strict=True):
-            for kind, function in functions.items():
-                if function is not None:
-                    spent = seconds(function, args.device)
-                    if repeat:  # the first is a warm-up
-                        case_times[kind].append(spent)
-        print(f'\rround {repeat} of {args.repeats}', end='', file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    del runs, model, images
-    for row, case_times in zip(rows, times, strict=True):
-        for kind, spent in case_times.items():
-            row[f'{kind}_s'] = statistics.median(spent) if spent else None
-            found = spent and (
-                peak_in_a_process_of_its_own(row['case'], kind, argv)
-                if args.device == 'cpu'
-                else peak_mb(row['case'], kind, args)
-            )
-            row[f'{kind}_peak_mb'] = found or None
+def cases_of(args: argparse.Namespace) -> list[Case]:
+    """The rows of the table."""
+    rows: list[Case] = []
+    for name in args.cases:
+        if name == 'daga':
+            recompute = (False, True) if args.with_cp else (False,)
+            rows += [Case(name, layers, g, cp) for layers in args.layers for g in args.guidance for cp in recompute]
+        elif name == 'two_pass':
+            rows += [Case(name, layers, 'frozen') for layers in args.layers]
+        elif name == 'guidance':
+            rows.append(Case(name, args.layers[0], 'frozen'))
+        else:
+            rows.append(Case(name))
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    base = rows[0]['forward_s']
-    lines = [
-        '| case | trained | forward, ms | ratio | step, ms | ratio | forward, MiB | step, MiB | GFLOPs |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
-    ]
-    for row in rows:
-        name = row['case'] + (
-            f' ({row["guidance"]}, layers {" ".join(map(str, row["layers"]))})' if row['layers'] else ''
+def measure(size: int, args: argparse.Namespace, argv: list[str]) -> list[dict[str, Any]]:
+    """The rows for images of one size."""
+    rows, runs, trunk = [], [], None
+    threads = torch.get_num_threads()
+    images = torch.randn(args.batch, 3, size, size, device=args.device)
+    cases = cases_of(args)
+    for case in cases:
+        model = build(case, args.arch, args.layers[0]).to(args.device)
+        if case.name in SHARING:
+            model.trunk = trunk = trunk or model.trunk
+        run = functions(case, model, images, args)
+        row = dict(
+            case=case.name,
+            guidance=describe_guidance(model) if case.guidance else None,
+            default_guidance=case.name == 'daga' and describe_guidance(model) == args.default_guidance,
+            layers=list(model.daga_layers),
+            arch=args.arch,
+            size=size,
+            batch=args.batch,
+            with_cp=case.with_cp,
+            device=torch.cuda.get_device_name()
+            if args.device != 'cpu'
+            else f'cpu, {threads} thread{"s" * (threads > 1)}',
+            dtype=args.dtype,
+            compile=args.compile,
+            torch=torch.__version__,
+            trained_params=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            total_params=sum(p.numel() for p in model.parameters()),
         )
-        cells = [name, f'{row["trained_params"]:,}', f'{1e3 * row["forward_s"]:.0f}', f'{row["forward_s"] / base:.2f}']
-        step = row['step_s']
-        cells += [f'{1e3 * step:.0f}', f'{step / base:.2f}'] if step else ['–', '–']
-        cells += [f'{row[f"{kind}_peak_mb"]:.0f}' if row[f'{kind}_peak_mb'] else '–' for kind in ('forward', 'step')]
-        lines.append('| ' + ' | '.join([*cells, f'{row["forward_gflops"]:.1f}']) + ' |')
-    return '\n'.join([*lines, f'Ratios are to the forward of {rows[0]["case"]}.'])
+        rows.append(row)
+        runs.append(run)
+        if args.compile:  # what is compiled can't be counted
+            continue
+        for kind, function in run.items():
+            row[f'{kind}_gflops'] = flops(function) / 1e9 / args.batch
+    plain = next((row['total_params'] for row in rows if row['case'] in ('frozen', 'full')), None)
+    times = run_interleaved(runs, args)
+    for row, run in zip(rows, runs, strict=True):
+        row['operators_ms'] = {kind: operators(function, args.device) for kind, function in run.items() if args.profile}
+    del runs, model, run, images, trunk
+    if args.device != 'cpu':
+        torch.cuda.empty_cache()
+    for index, (case, row) in enumerate(zip(cases, rows, strict=True)):
+        row['added_params'] = None if plain is None else row['total_params'] - plain
+        for kind in KINDS:
+            row[f'{kind}_s'] = statistics.median(times[index][kind]) if kind in times[index] else None
+            row[f'{kind}_peak_mb'] = None
+            row.setdefault(f'{kind}_gflops', None)
+            if kind in times[index] and args.memory in (kind, 'both'):
+                row[f'{kind}_peak_mb'] = (
+                    peak_in_a_process_of_its_own(index, kind, size, argv)
+                    if args.device == 'cpu'
+                    else peak_mb(case, kind, size, args)
+                )
+    add_ratios(rows, times)
+    return rows
+
+
+def run_interleaved(runs: list[dict[str, Function]], args: argparse.Namespace) -> list[dict[str, list[float]]]:
+    """Seconds of every function, one after the other, round after round: what disturbs a round disturbs all."""
+    times: list[dict[str, list[float]]] = [{kind: [] for kind in run} for run in runs]
+    for repeat in range(args.repeats + 1):
+        for spent, run in zip(times, runs, strict=True):
+            for kind, function in run.items():
+                taken = seconds(function, args.device)
+                if repeat:  # the first is a warm-up
+                    spent[kind].append(taken)
+        print(f'\rround {repeat} of {args.repeats}', end='', file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return times
+
+
+def add_ratios(rows: list[dict[str, Any]], times: list[dict[str, list[float]]]) -> None:
+    """Medians of the rounds' ratios: forward to the frozen forward, step to the frozen forward and to full."""
+    for name, kind, base, base_kind in (
+        ('forward_to_frozen', 'forward', 'frozen', 'forward'),
+        ('step_to_frozen_forward', 'step', 'frozen', 'forward'),
+        ('step_to_full', 'step', 'full', 'step'),
+    ):
+        bases = [spent[base_kind] for row, spent in zip(rows, times, strict=True) if row['case'] == base]
+        for row, spent in zip(rows, times, strict=True):
+            known = bases and kind in spent
+            row[name] = statistics.median(a / b for a, b in zip(spent[kind], bases[0], strict=True)) if known else None
+    full = next((row['step_peak_mb'] for row in rows if row['case'] == 'full'), None)
+    for row in rows:
+        peak = row['step_peak_mb']
+        row['step_peak_to_full'] = peak / full if peak and full else None
+
+
+def describe(row: dict[str, Any]) -> str:
+    """The case of a row."""
+    return str(Case(row['case'], tuple(row['layers']), row['guidance'] or '', row['with_cp']))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown."""
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        'trained': ('trained_params', '{:,}'.format),
+        'forward, ms': ('forward_s', lambda s: f'{1e3 * s:,.0f}'),
+        '/ frozen': ('forward_to_frozen', '{:.2f}'.format),
+        'step, ms': ('step_s', lambda s: f'{1e3 * s:,.0f}'),
+        '/ frozen forward': ('step_to_frozen_forward', '{:.2f}'.format),
+        '/ full step': ('step_to_full', '{:.2f}'.format),
+        'forward, MiB': ('forward_peak_mb', '{:,.0f}'.format),
+        'step, MiB': ('step_peak_mb', '{:,.0f}'.format),
+        '/ full MiB': ('step_peak_to_full', '{:.2f}'.format),
+        'forward, GFLOPs': ('forward_gflops', '{:,.1f}'.format),
+        'step, GFLOPs': ('step_gflops', '{:,.1f}'.format),
+    }
+    columns = {name: column for name, column in columns.items() if any(row[column[0]] is not None for row in rows)}
+    lines = [f'| {" | ".join(["case", *columns])} |', f'|{" --- |" * (1 + len(columns))}']
+    for row in rows:
+        cells = [form(row[key]) if row[key] is not None else '–' for key, form in columns.values()]
+        lines.append(f'| {" | ".join([describe(row), *cells])} |')
+    return '\n'.join(lines)
+
+
+def profile_table(rows: list[dict[str, Any]], kind: str, count: int = 12) -> str:
+    """The operators that take most of the time, as Markdown: milliseconds in each case; '' if no case has this kind."""
+    rows = [row for row in rows if kind in row['operators_ms']]
+    if not rows:
+        return ''
+    spent = [row['operators_ms'][kind] for row in rows]
+    largest = sorted({name for case in spent for name in case}, key=lambda name: -max(c.get(name, 0) for c in spent))
+    lines = [f'| {kind}, ms | {" | ".join(map(describe, rows))} |', f'|{" --- |" * (1 + len(rows))}']
+    for name in largest[:count]:
+        lines.append(f'| `{name}` | {" | ".join(f"{case.get(name, 0):,.0f}" for case in spent)} |')
+    others = [sum(ms for name, ms in case.items() if name not in largest[:count]) for case in spent]
+    return '\n'.join([*lines, f'| all others | {" | ".join(f"{ms:,.0f}" for ms in others)} |'])
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    description = (__doc__ or '') + '\n'.join(f'  {name:12}{what}' for name, what in CASES.items())
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', default='dinov3_vits16')
-    parser.add_argument('--size', type=int, default=224, help='pixels along one side (default: 224)')
+    parser.add_argument('--size', type=int, nargs='+', default=[224], help='pixels along one side (default: 224)')
     parser.add_argument('--batch', type=int, default=1)
-    parser.add_argument('--cases', nargs='+', choices=CASES, default=list(CASES))
-    parser.add_argument('--layers', type=int, nargs='+', default=(1, 2, -2, -1), metavar='BLOCK')
-    parser.add_argument('--guidance', choices=['frozen', 'inline'], default='frozen')
-    parser.add_argument('--scale', type=float, default=1.0, help='of the guidance stream (default: 1.0)')
-    parser.add_argument('--with-cp', action='store_true', help='recompute activations in the backward pass')
+    usual = [name for name in CASES if name != 'guidance']
+    parser.add_argument('--cases', nargs='+', choices=CASES, default=usual, help='(default: all but guidance)')
+    parser.add_argument(
+        '--layers',
+        type=int,
+        nargs='+',
+        action='append',
+        metavar='BLOCK',
+        help='of DAGA; several times for several sets (default: 1 2 -2 -1, and -2 -1); LoRA and bottlenecks get the '
+        'size of the first set',
+    )
+    parser.add_argument(
+        '--guidance',
+        nargs='+',
+        default=['default', 'frozen', 'frozen:scale=0.5', 'inline'],
+        help='like default, inline, frozen, frozen:layer=5,scale=0.5 (default: default frozen frozen:scale=0.5 inline)',
+    )
+    parser.add_argument('--with-cp', action='store_true', help='further rows that recompute activations')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32')
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32', help='bf16: automatic mixed precision')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the models; FLOPs are not counted then')
+    parser.add_argument('--threads', type=int, help='of the CPU (default: what PyTorch takes)')
+    parser.add_argument('--repeats', type=int, default=5, help='rounds after the first (default: 5)')
+    parser.add_argument('--memory', choices=[*KINDS, 'both', 'none'], default='both', help='of what (default: both)')
+    parser.add_argument('--profile', action='store_true', help='the operators that take most of the time, of each case')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows here')
-    parser.add_argument('--measure-peak', nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument('--measure-peak', nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    frozen = args.guidance == 'frozen'
-    args.guidance_cfg = dict(source='frozen', scale=args.scale) if frozen else dict(source='inline')
+    args.layers = [tuple(layers) for layers in args.layers or [(1, 2, -2, -1), (-2, -1)]]
+    with torch.device('meta'):
+        default = DAGAViT(arch=args.arch)
+        named = [describe_guidance(DAGAViT(arch=args.arch, guidance=parse_guidance(text))) for text in args.guidance]
+    args.default_guidance = describe_guidance(default)
+    args.guidance = list(dict.fromkeys(named))  # without what the default says again
     return args
 
 
 def main() -> None:
     argv = sys.argv[1:]
-    args = parse_args(argv)
-    if args.device != 'cpu':
-        torch.cuda.set_device(torch.device(args.device).index or 0)  # whose clock and memory are read
-    if args.measure_peak:
-        print(peak_mb(*args.measure_peak, args))
-        return
-    rows = measure(args, argv)
-    print(table(rows))
-    if args.json:
-        part = args.json.with_name(args.json.name + '.part')
-        part.write_text(json.dumps(rows, indent=1) + '\n')
-        part.replace(args.json)
+    with one_line_errors(ModuleNotFoundError, RuntimeError, ValueError):
+        args = parse_args(argv)
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        if args.device != 'cpu':
+            torch.cuda.set_device(torch.device(args.device).index or 0)  # whose clock and memory are read
+        if args.measure_peak:
+            index, kind, size = args.measure_peak
+            print(peak_mb(cases_of(args)[int(index)], kind, int(size), args))
+            return
+        rows: list[dict[str, Any]] = []
+        for size in args.size:
+            found = measure(size, args, argv)
+            first = found[0]
+            print(f'\n{args.arch}, {size}×{size}, batch {args.batch}, {args.dtype}, {first["device"]}:\n')
+            print(table(found), flush=True)
+            for kind in KINDS if args.profile else ():
+                print(f'\n{profile_table(found, kind)}', flush=True)
+            rows += found
+            if args.json:
+                AtomicBackend().put_text(json.dumps(rows, indent=1) + '\n', args.json)
 
 
 if __name__ == '__main__':

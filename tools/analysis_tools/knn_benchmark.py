@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from daga_mm.engine import AtomicBackend
 from daga_mm.evaluation import nearest_neighbours, read_bank
 
 ROUNDING = 1e-5  # similarities that differ by less are equally near, in single precision
@@ -129,9 +130,8 @@ def main() -> None:
         print(f'| {name:12} | {best:.2f} | {ratio:.2f} | {share:.2%} |', flush=True)
     if args.json:
         shape = {'train': len(train), 'test': len(test), 'dim': train.shape[1], 'k': args.k}
-        part = args.json.with_name(f'{args.json.name}.part')
-        part.write_text(json.dumps({**shape, 'threads': torch.get_num_threads(), 'searches': figures}, indent=1))
-        part.replace(args.json)
+        found = {**shape, 'threads': torch.get_num_threads(), 'searches': figures}
+        AtomicBackend().put_text(json.dumps(found, indent=1), args.json)
 
 
 if __name__ == '__main__':

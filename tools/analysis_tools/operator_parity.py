@@ -96,7 +96,7 @@ def mask_rcnn() -> dict[str, Tensor]:
     config.model.backbone.init_cfg = None  # random weights, the same in both environments
     config.model.test_cfg.rcnn.score_thr = 0.0  # a random head is sure of nothing
     init_default_scope('mmdet')
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # with 0 two of 1000 proposals share a score, and their order, so the samplers' draw, is free
     model = MODELS.build(config.model)
     model.eval()
     images = [[3, 224, 288]]
@@ -133,7 +133,8 @@ def main() -> None:
         try:
             found = case()
         except (NotImplementedError, RuntimeError) as error:
-            if 'not implemented' not in str(error) and 'not compiled' not in str(error):
+            reasons = ('not implemented', 'not compiled', 'implementation for device')
+            if not any(reason in str(error) for reason in reasons):
                 raise
             print(f'{case.__name__}: left out, {str(error).splitlines()[0]}')
             continue
