@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from daga_mm.backbones import DAGAViT
 
@@ -30,6 +31,15 @@ def tiny():
         return model.eval()
 
     return build
+
+
+def write_trunk(path: Path, factor: float = 1.0) -> str:
+    """A file with the weights of a small trunk, as timm publishes them, times ``factor``; its path."""
+    model = DAGAViT(TINY)
+    spread_out(model.trunk)
+    state = model.trunk.model.state_dict()
+    save_file({key: value * factor for key, value in state.items() if key != 'rope.periods'}, path)
+    return str(path)
 
 
 def spread_out(trunk: torch.nn.Module) -> None:

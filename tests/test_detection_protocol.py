@@ -1,5 +1,6 @@
 """Detection is evaluated in the coordinates of the original image: ground truth, fed back, has an AP of 1."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,24 +15,46 @@ from .configs.shrink import shrink
 from .conftest import REPOSITORY
 
 CONFIG = REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
-SIZE = (205, 151)  # the network sees 258×190, padded to 288×192
+SIZE = (205, 151)  # pixels wide and high
+SEEN, PADDED = (258, 190), (288, 192)  # as the network gets it, and padded to multiples of 32
 GRID = 112  # of the mask head: finer than Mask R-CNN's 28, which no mask survives at an IoU of 0.95
 
 
 class Oracle:
-    """Answers for the three heads of a Mask R-CNN, knowing the truth: boxes, classes and masks in network pixels."""
+    """Answers for the three heads of a Mask R-CNN, knowing the truth: boxes, classes and masks in network pixels.
+
+    Where those are it sees in the network's input, and not in what the pipeline says of it.
+    """
 
     def __init__(self, model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
         self.classes = model.roi_head.bbox_head.num_classes
+        self.preprocessor = model.data_preprocessor
+        self.images = 0
+        model.backbone.register_forward_pre_hook(self.look)
         monkeypatch.setattr(model.rpn_head, 'predict', self.propose)
         monkeypatch.setattr(model.roi_head, '_bbox_forward', self.classify)
         monkeypatch.setattr(model.roi_head, '_mask_forward', self.outline)
 
+    def look(self, backbone, inputs: tuple[torch.Tensor]) -> None:
+        (self.seen,) = inputs[0]  # (3, H, W)
+
     def propose(self, features, samples, rescale: bool) -> list[InstanceData]:
         assert not rescale
         (sample,) = samples
-        width, height = sample.scale_factor
-        self.scale = torch.tensor([width, height, width, height])
+        self.images += 1
+        padded = tuple(self.seen.shape[1:])
+        content = self.seen.any(dim=0).nonzero().amax(dim=0) + 1  # padding is zero, and no normalised pixel is
+        height, width = content.tolist()
+        assert padded == PADDED[::-1] and (width, height) == SEEN
+        assert sample.img_shape == (height, width) and sample.batch_input_shape == padded
+        for level, stride in zip(features, (4, 8, 16, 32, 64), strict=True):
+            assert tuple(level.shape[2:]) == tuple(-(-side // stride) for side in padded)
+        image = cv2.imread(sample.img_path)
+        assert image.shape == (*SIZE[::-1], 3)
+        whole = torch.from_numpy(cv2.resize(image, SEEN)[..., ::-1].copy()).permute(2, 0, 1)
+        expected = (whole - self.preprocessor.mean) / self.preprocessor.std
+        torch.testing.assert_close(self.seen[:, :height, :width], expected, atol=0.05, rtol=0)
+        self.scale = torch.tensor([width, height] * 2) / torch.tensor([*SIZE] * 2)
         self.truth = sample.gt_instances
         return [InstanceData(bboxes=self.truth.bboxes * self.scale, scores=torch.ones(len(self.truth)))]
 
@@ -61,7 +84,8 @@ def test_ground_truth_comes_back_as_an_ap_of_one(tmp_path, monkeypatch):
     }
     config = shrink(load_config(CONFIG, options, work_dir=str(tmp_path / 'run')))
     runner = Runner.from_cfg(config)
-    Oracle(runner.model, monkeypatch)
+    oracle = Oracle(runner.model, monkeypatch)
     metrics = runner.test()
+    assert oracle.images == 4
     assert metrics['coco/bbox_mAP'] == 1.0
     assert metrics['coco/segm_mAP'] == 1.0

@@ -19,15 +19,17 @@ FORBIDDEN = {
     'engine': TASKS | {'mmcv'},
     'compat': TASKS,
     'evaluation': TASKS | {'mmcv'},
+    'visualization': TASKS | {'mmcv'},
     'depth': TASKS - {'mmseg'},
 }
 ROOMS = {
     'layers': set(),
     'backbones': {'layers', 'compat', 'registry'},
     'necks': {'layers', 'compat', 'registry'},
-    'engine': {'backbones', 'registry'},
+    'engine': {'backbones', 'compat', 'registry'},
     'compat': set(),
     'evaluation': {'backbones', 'engine', 'registry'},
+    'visualization': {'backbones', 'engine', 'registry'},
     'depth': {'compat', 'layers', 'registry'},
 }
 

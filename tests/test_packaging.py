@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
 
 from demo.scenes import write_ade20k
 
+from . import commands
 from .conftest import REPOSITORY
 
 CONFIG = 'upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512'
@@ -43,6 +45,7 @@ def test_the_wheel_holds_configs_and_tools(wheel):
     assert listed(mim / 'tools', '*.py', '*.sh') == listed(REPOSITORY / 'tools', '*.py', '*.sh')
     assert (mim / 'model-index.yml').read_text() == (REPOSITORY / 'model-index.yml').read_text()
     assert listed(wheel / 'daga_mm', '*.py') >= listed(REPOSITORY / 'daga_mm', '[!.]*.py') - {'.mim'}
+    assert (wheel / 'daga_mm/visualization/report.html').is_file()
     assert not (wheel / 'tests').exists() and not (wheel / 'demo').exists()
 
 
@@ -59,10 +62,9 @@ def test_the_model_index_lists_every_config_once():
     assert [model['Name'] for model in models] == [os.path.basename(path).removesuffix('.py') for path in configs]
 
 
-def train(command: list[str], folder, **environment) -> str:
-    """One iteration of the ADE20K config on synthetic scenes, at a small size; returns what was printed."""
-    root = write_ade20k(folder / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
-    options = [
+def tiny_options() -> list[str]:
+    """What makes the ADE20K config a run of one iteration at a small size."""
+    return [
         'model.backbone.init_cfg=None', 'model.backbone.arch._delete_=True', 'model.backbone.arch.name=dinov3_vits16',
         'model.backbone.arch.embed_dim=48', 'model.backbone.arch.depth=4', 'model.backbone.arch.num_heads=3',
         'model.neck.embed_dims=48', 'model.neck.num_heads=3', 'model.decode_head.in_channels=[48,48,48,48]',
@@ -70,14 +72,69 @@ def train(command: list[str], folder, **environment) -> str:
         'train_dataloader.dataset.pipeline.2.ratio_range=(1.0,1.0)', 'train_dataloader.num_workers=0',
         'train_dataloader.dataset.pipeline.2.scale=(64,64)', 'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
         'train_dataloader.persistent_workers=False', 'train_cfg.max_iters=1', 'train_cfg.val_interval=10',
+        'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
+        'test_dataloader.dataset.pipeline.1.scale=(64,64)', 'model.test_cfg.mode=whole',
     ]  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, *command, '--work-dir', str(folder / 'run'), '--cfg-options', *options],
-        capture_output=True, text=True, cwd=folder, env=os.environ | environment | {'ADE20K_ROOT': str(root)},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def run(command: list[str], folder, **environment) -> str:
+    """What Python prints for a command in a folder, with the scenes there as ADE20K."""
+    root = folder / 'ade20k/ADEChallengeData2016'
+    return commands.run(sys.executable, *command, cwd=folder, ADE20K_ROOT=root, **environment)
+
+
+def train(command: list[str], folder, **environment) -> str:
+    """One iteration on synthetic scenes; returns what was printed."""
+    write_ade20k(folder / 'ade20k', 2, 1, size=(64, 64))
+    options = ['--work-dir', str(folder / 'run'), '--cfg-options', *tiny_options()]
+    output = run([*command, *options], folder, **environment)
     assert (folder / 'run/iter_1.pth').is_file()
-    return result.stdout
+    return output
+
+
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    """A clone as it lies there after an editable install: with the egg-info by which mim finds it on PYTHONPATH."""
+    folder = tmp_path_factory.mktemp('clone')
+    for path in REPOSITORY.iterdir():
+        if not path.name.startswith('.') and path.suffix != '.egg-info' and path.name not in ('build', 'work_dirs'):
+            (folder / path.name).symlink_to(path)
+    run(['-W', 'ignore', '-c', 'import setuptools; setuptools.setup()', '--quiet', 'egg_info'], folder)
+    return folder
+
+
+@pytest.mark.parametrize('place', ['clone', pytest.param('wheel', marks=pytest.mark.slow)])
+def test_mim_runs_and_searches(place, request, tmp_path):
+    where = {'PYTHONPATH': str(request.getfixturevalue(place)), 'COLUMNS': '300'}
+    assert f'{CONFIG}.py' in run(
+        ['-m', 'mim', 'run', 'daga_mm', 'list_configs', '--task', 'segmentation'], tmp_path, **where
+    )
+    found = run(['-m', 'mim', 'search', 'daga_mm', '--config', CONFIG, '--display-width', '300'], tmp_path, **where)
+    assert CONFIG in found and '55801056' in found, 'the parameters of its metafile'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place', ['clone', 'wheel'])
+def test_mim_trains_tests_and_searches_the_grid(place, request, tmp_path):
+    where = {'PYTHONPATH': str(request.getfixturevalue(place))}
+    train(['-m', 'mim', 'train', 'daga_mm', f'{CONFIG}.py'], tmp_path, **where)
+    options = ['--cfg-options', *tiny_options()]
+    command = ['-m', 'mim', 'test', 'daga_mm', f'{CONFIG}.py', '--checkpoint', str(tmp_path / 'run/iter_1.pth')]
+    assert 'mIoU' in run([*command, '--work-dir', str(tmp_path / 'test'), *options], tmp_path, **where)
+    command = ['-m', 'mim', 'gridsearch', 'daga_mm', f'{CONFIG}.py', '--gpus', '0', '--yes', '--search-args']
+    grid = '--optim_wrapper.optimizer.lr 1e-3 1e-4'
+    run([*command, grid, '--work-dir', str(tmp_path / 'grid'), *options], tmp_path, **where)
+    assert len(list(tmp_path.glob('grid_search_optim_wrapper.optimizer.lr_*/iter_1.pth'))) == 2
+
+
+@pytest.mark.slow
+def test_mim_starts_two_processes(clone, tmp_path):
+    out = train(
+        ['-m', 'mim', 'train', 'daga_mm', f'{CONFIG}.py', '--launcher', 'pytorch', '--gpus', '2'],
+        tmp_path,
+        PYTHONPATH=str(clone),
+    )
+    assert 'Distributed launcher: pytorch' in out and 'GPU number: 2' in out
 
 
 def test_mim_trains_from_the_wheel(wheel, tmp_path):
@@ -85,6 +142,9 @@ def test_mim_trains_from_the_wheel(wheel, tmp_path):
     assert str(wheel) in out, 'the config came from elsewhere'
 
 
-def test_upstreams_own_script_trains_our_config(tmp_path):
-    script = importlib.util.find_spec('mmseg').submodule_search_locations[0] + '/.mim/tools/train.py'
-    train([script, str(REPOSITORY / f'configs/mmseg/{CONFIG}.py')], tmp_path)
+def test_upstreams_own_scripts_train_and_test_our_config(tmp_path):
+    tools = Path(importlib.util.find_spec('mmseg').submodule_search_locations[0], '.mim/tools')
+    config = str(REPOSITORY / f'configs/mmseg/{CONFIG}.py')
+    train([str(tools / 'train.py'), config], tmp_path)
+    arguments = [config, str(tmp_path / 'run/iter_1.pth'), '--work-dir', str(tmp_path / 'test')]
+    assert 'mIoU' in run([str(tools / 'test.py'), *arguments, '--cfg-options', *tiny_options()], tmp_path)

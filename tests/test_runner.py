@@ -12,13 +12,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from safetensors.torch import save_file
 
 from daga_mm.engine import load_config
 from demo.scenes import write_ade20k
 
 from .configs.shrink import shrink
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, write_trunk
 
 CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 SIZE = (64, 64)
@@ -31,11 +30,9 @@ def scenes(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def trunk(tiny, tmp_path_factory):
+def trunk(tmp_path_factory):
     """A file with the trunk's weights, as timm publishes them."""
-    path = tmp_path_factory.mktemp('weights') / 'trunk.safetensors'
-    save_file({k: v.contiguous() for k, v in tiny().trunk.model.state_dict().items() if k != 'rope.periods'}, path)
-    return path
+    return write_trunk(tmp_path_factory.mktemp('weights') / 'trunk.safetensors')
 
 
 @pytest.fixture(scope='module')
@@ -92,12 +89,12 @@ def trained(config):
     return runner, features(runner), f'{runner.work_dir}/iter_4.pth'
 
 
-def without_trunk(path: str) -> str:
-    """The same checkpoint as an adapter-only file would be."""
+def with_trunk(runner: Runner, path: str) -> str:
+    """The same checkpoint with the trunk in it, as ``trained_only=False`` has it."""
     checkpoint = torch.load(path, weights_only=True)
-    checkpoint['state_dict'] = {k: v for k, v in checkpoint['state_dict'].items() if '.trunk.' not in k}
-    torch.save(checkpoint, path.replace('.pth', '_adapters.pth'))
-    return path.replace('.pth', '_adapters.pth')
+    checkpoint['state_dict'] = runner.model.state_dict()
+    torch.save(checkpoint, path.replace('.pth', '_whole.pth'))
+    return path.replace('.pth', '_whole.pth')
 
 
 def test_a_test_without_a_checkpoint_refuses_to_run(config):
@@ -111,7 +108,7 @@ def test_a_test_runs_on_the_trained_weights_and_says_whose_they_are(config, trai
     assert torch.load(path, weights_only=True)['meta']['fingerprints'] == fingerprints
     lines = [json.loads(line) for file in runner_files(runner, 'scalars.json') for line in file.open()]
     assert [{k: line[k] for k in fingerprints} for line in lines if 'trunk' in line] == [fingerprints]
-    for checkpoint in (path, without_trunk(path)):
+    for checkpoint in (path, with_trunk(runner, path)):
         tester = Runner.from_cfg(config(load_from=checkpoint))
         metrics = tester.test()
         assert same(features(tester), expected), checkpoint
@@ -130,8 +127,10 @@ def test_resuming_goes_on_where_it_stopped(config, trained):
     again.train()
     assert again.iter == 4
     state = torch.load(half, weights_only=True)
-    moved = [k for k, v in again.model.state_dict().items() if not torch.equal(v, state['state_dict'][k])]
-    assert any('.adapters.' in name for name in moved) and not any('.trunk.' in name for name in moved)
+    after = again.model.state_dict()
+    moved = [name for name, value in state['state_dict'].items() if not torch.equal(value, after.get(name, value))]
+    assert any('.adapters.' in name for name in moved) and not any('.trunk.' in name for name in state['state_dict'])
+    assert again.model.backbone.fingerprints() == trained[0].model.backbone.fingerprints()
 
 
 def test_frozen_stays_frozen_and_daga_moves_the_features(config, trained, tiny):
@@ -142,24 +141,28 @@ def test_frozen_stays_frozen_and_daga_moves_the_features(config, trained, tiny):
     assert not same(features(plain), expected)
 
 
-def test_inferencers_load_whole_checkpoints_and_refuse_others(config, trained):
+def test_inferencers_load_either_kind_of_checkpoint(config, trained):
     from mmseg.apis import inference_model, init_model
 
     runner, _, path = trained
     image = (torch.rand(72, 96, 3, generator=torch.Generator().manual_seed(6)) * 255).byte().numpy()
-    model = init_model(config(), path, device='cpu')
-    assert model.backbone.fingerprints() == runner.model.backbone.fingerprints()
-    assert inference_model(model, image).pred_sem_seg.shape == (72, 96)
-    with pytest.raises(ValueError, match='does not hold the trunk.*no init_cfg'):
-        init_model(config(), without_trunk(path), device='cpu')
+    for checkpoint in (path, with_trunk(runner, path)):
+        model = init_model(config(), checkpoint, device='cpu')
+        assert model.backbone.fingerprints() == runner.model.backbone.fingerprints()
+        assert inference_model(model, image).pred_sem_seg.shape == (72, 96)
 
 
 def test_a_checkpoint_of_another_trunk_is_refused(config, trained):
-    other = config(load_from=trained[2])
-    other.model.backbone.arch.depth = 5
-    other.model.backbone.init_cfg = None
-    with pytest.raises(ValueError, match=r'(?s)trunk in the checkpoint is not.*missing \(\d+\): model.blocks.4'):
-        Runner.from_cfg(other).test()
+    whole = with_trunk(trained[0], trained[2])
+    for checkpoint, message in (
+        (whole, r'(?s)trunk in the checkpoint is not.*missing \(\d+\): model.blocks.4'),
+        (trained[2], r'(?s)trunk.safetensors does not fit the trunk.*missing \(\d+\): blocks.4'),
+    ):
+        other = config(load_from=checkpoint)
+        other.model.backbone.arch.depth = 5
+        other.model.backbone.init_cfg = None
+        with pytest.raises(ValueError, match=message):
+            Runner.from_cfg(other).test()
 
 
 def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):

@@ -7,9 +7,9 @@ _base_ = [
     'mmdet::common/lsj-100e_coco-instance.py',
 ]
 norm = dict(type='GN', num_groups=32)
-size = dict(type='BatchFixedSizePad', size=(1024, 1024), pad_mask=True)
 model = dict(
-    data_preprocessor=dict(batch_augments=[size]),
+    # Squares, in training and in testing. mmdet's Pad would make them, too, and have boxes clipped to the square.
+    data_preprocessor=dict(pad_size_divisor=1024),
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', out_indices=(-1,), **_base_.vits16),
     neck=dict(_delete_=True, type='daga_mm.SimpleFPN', embed_dims=384, out_channels=256, num_outs=5),
     rpn_head=dict(num_convs=2),
@@ -19,9 +19,20 @@ model = dict(
     ),
 )
 
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1024, 1024), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
 val_annotations = _base_.coco_root + '/annotations/instances_val2017.json'
-train_dataloader = dict(batch_size=8, num_workers=8, dataset=dict(dataset=dict(data_root=_base_.coco_root)))
-val_dataloader = dict(dataset=dict(data_root=_base_.coco_root))
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    sampler=dict(type='daga_mm.DefaultSampler'),
+    dataset=dict(dataset=dict(data_root=_base_.coco_root)),
+)
+val_dataloader = dict(dataset=dict(data_root=_base_.coco_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=val_annotations)
 test_evaluator = val_evaluator
@@ -33,10 +44,10 @@ optim_wrapper = dict(
     constructor='daga_mm.DAGAOptimWrapperConstructor',
     paramwise_cfg=dict(daga_lr_mult=1.0),
 )
-# 25 rounds of the data set repeated four times: steps after 89 and 96 of 100 epochs
+# 25 rounds of the data set repeated four times: 100 epochs, with steps after 4 × 22 = 88 and 4 × 24 = 96
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=250),
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=25, milestones=[22, 24], gamma=0.1),
 ]
-default_hooks = dict(checkpoint=dict(save_best='coco/segm_mAP'))
+default_hooks = dict(checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco/segm_mAP'))
 auto_scale_lr = dict(enable=False)

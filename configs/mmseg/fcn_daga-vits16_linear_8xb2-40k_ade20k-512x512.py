@@ -21,7 +21,9 @@ model = dict(
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(341, 341)),
 )
 
-train_dataloader = dict(batch_size=2, dataset=dict(data_root=_base_.ade20k_root))
+train_dataloader = dict(
+    batch_size=2, sampler=dict(type='daga_mm.InfiniteSampler'), dataset=dict(data_root=_base_.ade20k_root)
+)
 val_dataloader = dict(dataset=dict(data_root=_base_.ade20k_root))
 test_dataloader = val_dataloader
 
@@ -36,5 +38,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=1500, end=40000),
 ]
-default_hooks = dict(checkpoint=dict(save_best='mIoU', max_keep_ckpts=2))
+default_hooks = dict(checkpoint=dict(type='daga_mm.CheckpointHook', save_best='mIoU', max_keep_ckpts=2))
 auto_scale_lr = dict(enable=False, base_batch_size=16)  # 8 GPUs × 2 images

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..compat import load_checkpoint_file
@@ -29,8 +27,7 @@ _EXTRAS = (
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a weight file as a flat dict of tensors on the CPU, without ever running code from it.
 
-    Safetensors, torch files (plain state dicts, or wrapped as mmengine, DINOv3 and others do) are told apart by
-    their first bytes, not by their names.
+    Safetensors and torch files: plain state dicts, or wrapped as mmengine, DINOv3 and others do.
 
     Raises:
         FileNotFoundError: No such file.
@@ -44,21 +41,6 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f'no weights at {path}. Where DINOv3 weights come from and where they go: docs/weights.md; '
             '`python -m daga_mm.doctor` lists what is found.'
         )
-    with path.open('rb') as file:
-        head = file.read(512)
-    if not head:
-        raise ValueError(f'{path} is empty: the download broke off; fetch it again')
-    if head.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
-        raise ValueError(
-            f'{path} is a web page, not weights: the download link has expired or needs its licence accepted'
-        )
-    if head.startswith(b'version https://git-lfs'):
-        raise ValueError(f'{path} is a Git LFS pointer, not weights: run `git lfs pull` where it came from')
-    if head[8:9] == b'{':  # eight bytes of length, then a JSON header
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f'{path} is a broken safetensors file ({error}); fetch it again') from error
     return _unwrap(load_checkpoint_file(path), path)
 
 

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..layers import DAGA, AttentionEncoder, normalize_map
 from ..registry import MODELS
+from .adapter_only import KEY, TrunkId, find_trunk, replace_trunk
 from .checkpoints import compare, fingerprint, load_trunk, read_weights, split_own_checkpoint
 from .trunk import build_trunk
 
@@ -34,9 +36,10 @@ class DAGAViT(BaseModule):
         daga_cfg: ``instruction_dim`` (128), ``bottleneck_dim`` (96), ``mixing_init`` (0.1), ``gate``: 'channel',
             one gate per image, or 'token', one per patch; ``share_encoder`` (False): one attention encoder for
             all layers.
-        guidance: ``dict(source='frozen', layer=-1, scale=1.0)``: the class-to-patch attention of block ``layer``
-            in the untouched trunk, on the image resized by ``scale``. ``dict(source='inline')``: that of each
-            DAGA's own block, in the adapted stream; no second stream.
+        guidance: ``dict(source='inline')``, the default: the class-to-patch attention of each DAGA's own block, in
+            the adapted stream. ``dict(source='frozen', layer=-1, scale=1.0)``, as the method was published: that of
+            block ``layer`` in the untouched trunk, on the image resized by ``scale``; a second stream from the first
+            DAGA on. A dict without a source means 'frozen'.
         out_indices: Blocks whose maps come out. None: the quarter ends, 2 5 8 11 of 12.
         out_type: 'featmap' (B, D, h, w); 'cls_token' (B, D); 'cls_avg' (B, 2D), the class token and the mean
             patch.
@@ -92,7 +95,7 @@ class DAGAViT(BaseModule):
         self.daga_layers = self._layers('daga_layers', range(trunk.depth) if daga_layers == 'all' else daga_layers)
         self._refuse_idle_layers()
         _known('guidance', guidance, self._set_guidance)
-        self._set_guidance(**(guidance or {}))
+        self._set_guidance(**(guidance or {'source': 'inline'}))  # docs/performance.md has what the two cost
         _known('daga_cfg', daga_cfg, self._build_adapters)
         self.adapters = self._build_adapters(**(daga_cfg or {}))
 
@@ -182,6 +185,11 @@ class DAGAViT(BaseModule):
 
     def _load_pretrained(self, path: str) -> None:
         state = read_weights(path)
+        if any(key.rpartition('.')[2] == KEY for key in state):
+            raise ValueError(
+                f'{path} does not hold the trunk, {find_trunk(state)[1]}: name that file in init_cfg, and this one in '
+                'load_from'
+            )
         own = split_own_checkpoint(state)
         load_trunk(self.trunk, own[0] if own else state, path)
         adapters = own[1] if own else {}
@@ -190,7 +198,7 @@ class DAGAViT(BaseModule):
             if problems:
                 raise ValueError(f'the DAGA modules in {path} are not those of this config:\n{problems}')
             self.adapters.load_state_dict(adapters)
-        self._trunk_origin = path
+        self._trunk_origin = str(Path(path).absolute())
         print_log(
             f'{self.arch}: trunk loaded from {path}, fingerprint {self.fingerprints()["trunk"]}'
             + (f', with its {len(adapters)} DAGA tensors' if adapters and self.daga_layers else ''),
@@ -201,30 +209,67 @@ class DAGAViT(BaseModule):
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ):
         """A state dict brings the whole trunk, or none of it: then the trunk comes from init_cfg, now."""
-        start = f'{prefix}trunk.'
-        loaded = {key.removeprefix(start): value for key, value in state_dict.items() if key.startswith(start)}
+        loaded = _below(f'{prefix}trunk.', state_dict)
+        named = state_dict.pop(f'{prefix}{KEY}', None)
         if loaded:
             problems = compare(self.trunk.state_dict(), loaded)
             if problems:
                 raise ValueError(f'the trunk in the checkpoint is not a {self.arch} of {self.source}:\n{problems}')
             self._trunk_origin = 'a checkpoint'
-        elif self._trunk_origin is None:
-            self._load_pretrained(self.init_cfg['checkpoint'])
-        elif self._trunk_origin == _RANDOM:
-            # Nobody can want a trained adapter on a random trunk. The inferencers of mmdet and mmseg drop init_cfg.
-            raise ValueError(
-                f'the checkpoint does not hold the trunk, and this {self.arch} has no init_cfg to load it from: give '
-                'model.backbone.init_cfg, or a checkpoint with the trunk in it'
-            )
+        else:
+            self._provide_trunk(None if named is None else TrunkId.from_tensor(named))
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
 
-    def fingerprints(self) -> dict[str, str]:
-        """Short hashes of the weights of the trunk and of the DAGA modules ('none' without any)."""
+    def _provide_trunk(self, wanted: TrunkId | None) -> None:
+        """Have the trunk that belongs to a state dict without one, and no other."""
+        if self._trunk_origin == _RANDOM:
+            # The inferencers of mmdet and mmseg drop init_cfg, so the file is looked for.
+            file = wanted and wanted.find()
+            if file is None:
+                # Nobody can want a trained adapter on a random trunk.
+                raise ValueError(
+                    f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this '
+                    f'{self.arch} has no init_cfg to load it from: give model.backbone.init_cfg, or a checkpoint with '
+                    'the trunk in it'
+                )
+            self._load_pretrained(str(file))
+        elif self._trunk_origin is None:
+            self._load_pretrained(self.init_cfg['checkpoint'])
+        if wanted is not None:
+            found = self._trunk_id(fingerprint(self.trunk.state_dict()))
+            if (found.source, found.fingerprint) != (wanted.source, wanted.fingerprint):
+                raise ValueError(f'the checkpoint was trained on the trunk {wanted}; this model has {found}')
+
+    def _trunk_id(self, weights: str) -> TrunkId:
+        return TrunkId(self.arch, self.source, weights, str(self._trunk_origin))
+
+    def leave_trunk_out(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
+        """Replace the trunk in a state dict by its name, if it is frozen and its weights are in a file.
+
+        What was trained remains. Loading such a state dict loads the trunk from ``init_cfg``, or from where
+        it was, and refuses another.
+
+        Args:
+            state_dict: Of a model; it is changed.
+            prefix: Of this backbone's keys, 'backbone.'.
+        """
+        trunk = _below(f'{prefix}trunk.', state_dict)
+        if trunk and self.frozen and self._trunk_origin is not None and Path(self._trunk_origin).is_file():
+            replace_trunk(state_dict, prefix, self._trunk_id(fingerprint(trunk)))
+
+    def fingerprints(self, state_dict: Mapping[str, Tensor] | None = None, prefix: str = '') -> dict[str, str]:
+        """Short hashes of the weights of the trunk and of the DAGA modules ('none' without any).
+
+        Args:
+            state_dict: The weights; by default those of this backbone.
+            prefix: Of the backbone's keys in ``state_dict``.
+        """
+        state_dict = self.state_dict() if state_dict is None else state_dict
         return {
-            'trunk': fingerprint(self.trunk.state_dict()),
-            'adapters': fingerprint(self.adapters.state_dict()) if self.daga_layers else 'none',
+            'trunk': fingerprint(_below(f'{prefix}trunk.', state_dict)),
+            'adapters': fingerprint(_below(f'{prefix}adapters.', state_dict)) if self.daga_layers else 'none',
         }
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -293,7 +338,7 @@ class DAGAViT(BaseModule):
             )
 
     def _pad(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1] != 3:
+        if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
             raise ValueError(f'images are (B, 3, H, W), not {tuple(images.shape)}')
         bottom, right = (-side % self.patch_size for side in images.shape[2:])
         return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
@@ -342,6 +387,11 @@ class DAGAViT(BaseModule):
         if self.out_type == 'cls_avg':
             return torch.cat([tokens[:, 0], tokens[:, prefix:].mean(dim=1)], dim=1)
         return tokens[:, prefix:].transpose(1, 2).unflatten(2, grid)  # (B, D, h, w)
+
+
+def _below(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a state dict has at a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
 
 
 def _forgive_absent_trunk(backbone: DAGAViT, incompatible: Any) -> None:

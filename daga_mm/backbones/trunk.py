@@ -7,6 +7,8 @@ small interface `Trunk`; below it are timm's ViT and EVA families and the offici
 import difflib
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -17,6 +19,7 @@ from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..layers import class_attention
 
@@ -136,12 +139,12 @@ class TimmTrunk(Trunk):
         return block(tokens)
 
     def class_attention(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        block = self.model.blocks[index]
-        attn = block.attn
-        if not isinstance(block, EvaBlockPostNorm | ResPostBlock):
-            tokens = block.norm1(tokens)
-        query = attn.q_norm(_project(attn, 'q', tokens[:, :1]))  # (B, heads, 1, d)
-        key = attn.k_norm(_project(attn, 'k', tokens))  # (B, heads, N, d)
+        with _whole(self.model.blocks[index]) as block:
+            attn = block.attn
+            if not isinstance(block, EvaBlockPostNorm | ResPostBlock):
+                tokens = block.norm1(tokens)
+            query = attn.q_norm(_project(attn, 'q', tokens[:, :1]))  # (B, heads, 1, d)
+            key = attn.k_norm(_project(attn, 'k', tokens))  # (B, heads, N, d)
         if positions is not None:  # patches only: prefix tokens, the class token's query among them, have none
             p = self.num_prefix_tokens
             rotated = apply_rot_embed_cat(
@@ -203,16 +206,16 @@ class DINOv3Trunk(Trunk):
         return self.model.blocks[index](tokens, positions)
 
     def class_attention(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        block = self.model.blocks[index]
-        attn = block.attn
-        tokens = block.norm1(tokens)
-        weight, bias = attn.qkv.weight, attn.qkv.bias
-        if hasattr(attn.qkv, 'bias_mask') and bias is not None:
-            bias = bias * attn.qkv.bias_mask.to(bias.dtype)
-        q_weight, k_weight, _ = weight.chunk(3)
-        q_bias, k_bias, _ = bias.chunk(3) if bias is not None else (None, None, None)
-        query = _heads(F.linear(tokens[:, :1], q_weight, q_bias), attn.num_heads)
-        key = _heads(F.linear(tokens, k_weight, k_bias), attn.num_heads)
+        with _whole(self.model.blocks[index]) as block:
+            attn = block.attn
+            tokens = block.norm1(tokens)
+            weight, bias = attn.qkv.weight, attn.qkv.bias
+            if hasattr(attn.qkv, 'bias_mask') and bias is not None:
+                bias = bias * attn.qkv.bias_mask.to(bias.dtype)
+            q_weight, k_weight, _ = weight.chunk(3)
+            q_bias, k_bias, _ = bias.chunk(3) if bias is not None else (None, None, None)
+            query = _heads(F.linear(tokens[:, :1], q_weight, q_bias), attn.num_heads)
+            key = _heads(F.linear(tokens, k_weight, k_bias), attn.num_heads)
         _, key = attn.apply_rope(key, key, positions)
         return class_attention(query, key, attn.scale)
 
@@ -279,6 +282,16 @@ def _check_readable(arch: str, model: nn.Module) -> None:
         raise ValueError(
             f"{arch} has blocks of type {type(model.blocks[0]).__name__}, whose attention can't be read row by row"
         )
+
+
+@contextmanager
+def _whole(block: Any) -> Iterator[Any]:
+    """The block with all of its weights: FSDP puts its shards together for the block's own forward pass only."""
+    if not isinstance(block, FullyShardedDataParallel):
+        yield block
+        return
+    with FullyShardedDataParallel.summon_full_params(block, recurse=False, writeback=False):
+        yield block.module
 
 
 def _heads(projected: Tensor, heads: int) -> Tensor:

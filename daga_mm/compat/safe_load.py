@@ -1,21 +1,28 @@
-"""mmengine's checkpoints under ``weights_only=True``, the default of ``torch.load`` since torch 2.6.
+"""Checkpoints of any format, without running what may be in them: by ourselves, and wherever mmengine loads one.
 
 mmengine 0.10.7 stores more than tensors: the training history (``HistoryBuffer``, NumPy arrays and numbers)
-and what its configs left in the metadata. Its ``Runner.resume`` therefore fails on current torch. The cure is
-to name exactly those types as safe, two of them as narrow stand-ins; unpickling stays restricted.
+and what its configs left in the metadata. Its ``Runner.resume`` therefore fails under ``weights_only=True``, the
+default of ``torch.load`` since torch 2.6. The cure is to name exactly those types as safe, two of them as narrow
+stand-ins; unpickling stays restricted.
 """
 
+import json
+import os
 import pickle
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
+from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from safetensors import SafetensorError, safe_open
 
 STATISTICS = ('current', 'max', 'mean', 'min')  # HistoryBuffer._set_default_statistics
 NUMBER_KINDS = 'biufc'
@@ -57,29 +64,55 @@ def allow_mmengine_checkpoints() -> None:
     torch.serialization.add_safe_globals(_safe_globals())
 
 
-def load_checkpoint_file(path: str | Path) -> Any:
-    """Load a file that torch saved, onto the CPU, and without running any code that may be in it.
+def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu', mmap: bool = True) -> Any:
+    """Load what torch or safetensors saved, without running any code that may be in it.
+
+    The formats are told apart by their first bytes, not by their names.
 
     Args:
         path: a state dict, or a checkpoint of mmengine.
+        map_location: where its tensors go, as for ``torch.load``.
+        mmap: map the file, where its format allows it: what nobody looks at stays on the disk, but the file must stay
+            as it is for as long as its tensors are in use.
 
     Returns:
-        What was saved.
+        What was saved; of a safetensors file, its tensors under ``state_dict`` and, under ``meta``, the JSON that the
+        file may have as metadata of that name.
 
     Raises:
         OSError: there is no such file, or it can't be opened.
-        ValueError: the file asks for a function or class that is not allowed, is damaged, or none of torch's.
+        ValueError: the file is empty, truncated, a web page, a Git LFS pointer, none of these formats, or asks for a
+            function or class that is not allowed.
     """
     allow_mmengine_checkpoints()
-    with open(path, 'rb'):  # absent or forbidden: the system's own error says it best
-        pass
+    with open(path, 'rb') as file:  # absent or forbidden: the system's own error says it best
+        head = file.read(512)
+    if not head:
+        raise ValueError(f'{path} is empty: the download broke off, or the disk was full; fetch it again')
+    if head.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
+        raise ValueError(
+            f'{path} is a web page, not weights: the download link has expired or needs its licence accepted'
+        )
+    if head.startswith(b'version https://git-lfs'):
+        raise ValueError(f'{path} is a Git LFS pointer, not weights: run `git lfs pull` where it came from')
+    if head[8:9] == b'{':  # eight bytes of length, then a JSON header
+        return _load_safetensors(path, map_location)
     try:
-        # Mapped, where the format allows it: what nobody looks at stays on the disk.
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except Exception as error:  # bytes that are no checkpoint make torch fail in every way there is
         # Where torch advises weights_only=False its words are left out: that would run the file's code.
         cause = None if 'weights_only' in str(error) else error
         raise ValueError(f'{path} was not loaded: {_fault(error)}') from cause
+
+
+def _load_safetensors(path: str | Path, map_location: Any) -> dict[str, Any]:
+    device = str(map_location) if isinstance(map_location, str | torch.device) else 'cpu'
+    try:
+        with safe_open(path, 'pt', device=device) as file:
+            meta = json.loads((file.metadata() or {}).get('meta', '{}'))
+            return {'state_dict': {key: file.get_tensor(key) for key in file.keys()}, 'meta': meta}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f'{path} is a broken safetensors file ({error}); fetch it again') from error
 
 
 def _fault(error: Exception) -> str:
@@ -91,3 +124,39 @@ def _fault(error: Exception) -> str:
         'Do not trust a file only to get past this. If you know its origin, open it where nothing can be lost, and '
         'save its state dict with safetensors.torch.save_file.'
     )
+
+
+# -- wherever mmengine loads ------------------------------------------------------------------------------------------
+
+
+def install_loaders() -> None:
+    """Let mmengine (``load_from``, ``resume``, ``init_cfg``, the inferencers) load files and URLs as we do.
+
+    Upstream's own loaders trust whoever made the file: torch's for URLs unpickles anything, and where
+    ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set, that for files does too. Calling it again changes nothing.
+    """
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """What mmengine calls for a checkpoint in a file; errors as for `load_checkpoint_file`."""
+    path = os.path.expanduser(filename)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'no checkpoint {path}')
+    # Not mapped: a run that goes on from a file may replace it.
+    checkpoint = load_checkpoint_file(path, map_location, mmap=False)
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+        # Runner.resume would execute this text as a config. No release of mmengine writes it: it has 'cfg'.
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """What mmengine calls for a URL: fetched once, into torch.hub's folder; errors as for `load_checkpoint_file`."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', os.path.basename(urlparse(filename).path))
+    if get_rank() == 0 and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path))
+    barrier()
+    return load_from_local(str(path), map_location)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class DepthHead(BaseDecodeHead):
         spacing: Literal['linear', 'log'] = 'linear',
         patch_size: int = 16,
         loss_decode: dict | Sequence[dict] = SIGLOG,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         to_depth = DepthBins(num_bins, min_depth, max_depth, spacing)
         # A threshold means nothing here, and upstream warns where a single channel has none.
@@ -94,7 +94,7 @@ class LinearDepthHead(DepthHead):
         **kwargs: Those of :class:`DepthHead`.
     """
 
-    def __init__(self, in_channels: Sequence[int], norm_cfg: dict | None = None, **kwargs) -> None:
+    def __init__(self, in_channels: Sequence[int], norm_cfg: dict | None = None, **kwargs: Any) -> None:
         super().__init__(
             in_channels=list(in_channels),
             in_index=list(range(len(in_channels))),
@@ -131,7 +131,7 @@ class DPTDepthHead(DepthHead, DPTHead):
         channels: int = 256,
         post_process_channels: Sequence[int] | None = None,
         norm_cfg: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             embed_dims=embed_dims,

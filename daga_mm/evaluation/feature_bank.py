@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.logging import print_log
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..backbones import DAGAViT
 from .progress import Progress
-from .ranks import gather, on_rank_zero
+from .ranks import on_rank_zero
 from .weights import probed_backbone, unwrapped
 
 PATHS = ('data_root', 'data_prefix', 'ann_file', 'init_cfg')
@@ -62,13 +62,13 @@ class FeatureBank:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         parts = [self.path.with_suffix(f'.{rank}-of-{world_size}.part') for rank in range(world_size)]
         indices, features, bad = _forward(model, dataloader, self.path.stem)
-        bad = min((index for index in gather(bad) if index is not None), default=None)
+        bad = min((index for index in all_gather_object(bad) if index is not None), default=None)
         if bad is not None:
             path = dataset.get_data_info(bad)['img_path']
             raise ValueError(f'the features of {path} are not finite: look at the image, and at the weights')
         save_file({'indices': indices, 'features': features}, parts[rank])
         del features
-        gather(None)  # until all parts are written
+        all_gather_object(None)  # until all parts are written
         try:
             on_rank_zero(lambda: self._assemble(parts, dataset))
         finally:

@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..engine import as_run_error
 from .feature_bank import FeatureBank, describe
 from .ranks import on_rank_zero
 from .weights import probed_backbone, refuse_fresh_adapters, unwrapped
@@ -63,8 +64,13 @@ class ProbeLoop(BaseLoop):
         self.num_classes = num_classes
         self.cache_dir = cache_dir
 
+    @as_run_error(ValueError)
     def run(self) -> dict[str, float]:
-        """Extract what is not in the cache yet, measure, and hand the metrics (accuracies in percent) to the hooks."""
+        """Extract what is not in the cache yet, measure, and hand the metrics (accuracies in percent) to the hooks.
+
+        Raises:
+            RunError: Features, labels or weights are not fit to be probed.
+        """
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
         backbone = probed_backbone(self.runner.model)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 from mmengine.dist import get_rank, is_distributed
 
+from ..engine import RunError
+
 T = TypeVar('T')
 
 
@@ -23,7 +25,7 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     Every process must call this. The result is pickled for the others.
 
     Raises:
-        RuntimeError: In the other processes, with the words of what was raised in the first.
+        RunError: In the other processes, with the words of what was raised in the first.
     """
     if not is_distributed():
         return work()
@@ -39,14 +41,5 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     if failure is not None:
         raise failure
     if outcome[1] is not None:
-        raise RuntimeError(f'in the first process: {outcome[1]}')
+        raise RunError(f'in the first process: {outcome[1]}')
     return outcome[0]
-
-
-def gather(value: T) -> list[T]:
-    """The values of all processes, in the order of their ranks."""
-    if not is_distributed():
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value, group=_patient_group())
-    return values

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..backbones import DAGAViT
 from ..backbones.checkpoints import fingerprint
+from ..engine import AtomicBackend, as_run_error
 from ..engine.provenance import fingerprints
 from ..registry import LOOPS
 from .corruption_error import CORRUPTION_GROUPS, SEVERITIES
 from .imagenet_folders import wnids
 from .probe_loop import refuse_evaluator
 from .progress import Progress
-from .ranks import gather, on_rank_zero
-from .robustness_report import summarise, write_file, write_report
+from .ranks import on_rank_zero
+from .robustness_report import summarise, write_report
 from .weights import refuse_fresh_adapters, unwrapped
 
 SETS = ('imagenet_c', 'imagenet_a', 'imagenet_r')
@@ -74,8 +76,13 @@ class RobustnessLoop(BaseLoop):
         super().__init__(runner, dataloader)
         self.template = dataloader
 
+    @as_run_error(ValueError)
     def run(self) -> dict[str, float]:
-        """Measure what has not been measured yet, write the report, and hand the metrics (percent) to the hooks."""
+        """Measure what has not been measured yet, write the report, and hand the metrics (percent) to the hooks.
+
+        Raises:
+            RunError: Weights, labels or logits are not fit to be measured.
+        """
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
         backbone = getattr(unwrapped(self.runner.model), 'backbone', None)
@@ -91,7 +98,7 @@ class RobustnessLoop(BaseLoop):
         progress = Progress('robustness', len(rest), 'folders', every=0)
         for number, name in enumerate(rest, 1):
             done[name] = {**self._measure(name, datasets[name]), 'dataset': asked[name]}
-            on_rank_zero(lambda: write_file(notes, json.dumps(done, indent=1)))
+            on_rank_zero(lambda: AtomicBackend().put_text(json.dumps(done, indent=1), notes))
             progress.update(number)
         results = summarise(done, SETS, self.sets, {**fingerprints(self.runner), 'model': weights})
         on_rank_zero(lambda: write_report(results, Path(self.runner.log_dir)))
@@ -152,7 +159,7 @@ class RobustnessLoop(BaseLoop):
                 if not sound:
                     raise ValueError(f'the logits of {sample.img_path} are not finite: look at it, and at the weights')
                 hits[sample.sample_idx] = label == truth
-        everywhere = {index: hit for part in gather(hits) for index, hit in part.items()}
+        everywhere = {index: hit for part in all_gather_object(hits) for index, hit in part.items()}
         total = len(loader.dataset)  # type: ignore[arg-type]
         if len(everywhere) != total:
             raise ValueError(f'{name}: {len(everywhere)} of {total} images were seen')

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine import AtomicBackend
 from .corruption_error import CORRUPTION_GROUPS, CORRUPTIONS, SEVERITIES, corruption_errors, mean_corruption_error
 
 TITLES = {
@@ -69,18 +70,10 @@ def summarise(
 
 def write_report(results: Mapping[str, Any], folder: Path) -> None:
     """Write robustness.json, robustness.md and, of ImageNet-C, robustness.png into ``folder``."""
-    write_file(folder / 'robustness.json', json.dumps(results, indent=1))
-    write_file(folder / 'robustness.md', markdown(results))
+    AtomicBackend().put_text(json.dumps(results, indent=1), folder / 'robustness.json')
+    AtomicBackend().put_text(markdown(results), folder / 'robustness.md')
     if not isinstance(results['imagenet_c'], str):
         draw_heat_map(results, folder / 'robustness.png')
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(text, encoding='utf-8')
-    part.replace(path)
 
 
 def markdown(results: Mapping[str, Any]) -> str:

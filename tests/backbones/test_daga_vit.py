@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from daga_mm.backbones import DAGAViT
-from daga_mm.layers import normalize_map
+from daga_mm.backbones import DAGAViT, trunk
+from daga_mm.layers import class_attention, normalize_map
 
 from ..conftest import TINY
 
@@ -22,7 +22,7 @@ def frozen_twin(model: DAGAViT, **kwargs) -> DAGAViT:
 # -- the promises -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('guidance', [{}, {'scale': 0.5}, {'source': 'inline'}, {'layer': 1}])
+@pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'scale': 0.5}, {'source': 'inline'}, {'layer': 1}])
 @pytest.mark.parametrize('gate', ['channel', 'token'])
 def test_identity_at_the_start_bit_for_bit(tiny, images, guidance, gate):
     model = tiny(fresh=True, guidance=guidance, daga_cfg=dict(gate=gate))
@@ -47,7 +47,7 @@ def test_frozen_stays_frozen_through_training_steps(tiny, images):
 
 @pytest.mark.parametrize('frozen', [True, False])
 @pytest.mark.parametrize('out_type', ['featmap', 'cls_token', 'cls_avg'])
-@pytest.mark.parametrize('guidance', [{}, {'source': 'inline'}])
+@pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'source': 'inline'}])
 def test_every_trainable_parameter_gets_a_gradient(tiny, images, frozen, out_type, guidance):
     """Without that DDP would wait, or need find_unused_parameters. Blocks behind the last output included."""
     model = tiny(frozen=frozen, out_type=out_type, guidance=guidance, daga_layers=(0, 1), out_indices=(2,)).train()
@@ -69,6 +69,16 @@ def test_full_fine_tuning_does_not_rescale_positions_at_random(tiny, images):
     model = tiny(arch=TINY | dict(rope_rescale_coords=2.0), frozen=False).train()
     assert model.trunk.model.rope.aug_active
     assert torch.equal(model(images)[-1], model(images)[-1])
+
+
+def test_drop_path_is_at_work_in_a_trunk_in_training_and_nowhere_else(tiny, images):
+    arch = TINY | dict(drop_path_rate=0.5)
+    frozen = tiny(arch=arch).train()
+    assert all(torch.equal(a, b) for a, b in zip(frozen(images), tiny()(images), strict=True))
+    full = tiny(arch=arch, frozen=False).train()
+    assert not torch.equal(full(images)[-1], full(images)[-1])
+    full.eval()
+    assert all(torch.equal(a, b) for a, b in zip(full(images), tiny()(images), strict=True))
 
 
 # -- guidance -----------------------------------------------------------------------------------------------------
@@ -112,13 +122,14 @@ def test_frozen_guidance_is_the_untouched_trunks_wherever_it_branches_off(tiny, 
 
 def test_frozen_guidance_runs_no_block_twice_that_it_can_share(tiny, images):
     runs = []
-    model = tiny(daga_layers=(2, 3))
+    frozen = dict(source='frozen')
+    model = tiny(daga_layers=(2, 3), guidance=frozen)
     for index, block in enumerate(model.trunk.model.blocks):
         block.register_forward_hook(lambda *_, i=index: runs.append(i))
     model(images)
     assert runs == [0, 1, 2, 3]  # the last guidance block computes its row alone
     runs.clear()
-    first = tiny(daga_layers=(0,))
+    first = tiny(daga_layers=(0,), guidance=frozen)
     for index, block in enumerate(first.trunk.model.blocks):
         block.register_forward_hook(lambda *_, i=index: runs.append(i))
     first(images)
@@ -142,6 +153,11 @@ def test_inline_guidance_is_the_adapted_streams_own_row(tiny, images):
         torch.testing.assert_close(seen[str(index)], expected)
     untouched = model.guidance_map(images)
     assert not torch.allclose(seen['3'], untouched, atol=1e-3), 'block 3 reads an adapted stream'
+
+
+def test_guidance_is_inline_unless_it_is_asked_for(tiny):
+    assert tiny().guidance_source == 'inline'
+    assert [tiny(guidance=g).guidance_source for g in ({'layer': 1}, {'scale': 0.5})] == ['frozen', 'frozen']
 
 
 def test_scale_runs_guidance_on_a_smaller_image(tiny, images):
@@ -281,7 +297,7 @@ def test_images_of_a_wrong_shape_are_refused(tiny):
 # -- precision, memory, compilation -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('guidance', [{}, {'source': 'inline'}])
+@pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'source': 'inline'}])
 def test_bf16_autocast_trains_and_stays_close(tiny, images, guidance):
     model = tiny(guidance=guidance).train()
     exact = model(images)[-1]
@@ -292,12 +308,39 @@ def test_bf16_autocast_trains_and_stays_close(tiny, images, guidance):
     assert all(torch.isfinite(p.grad).all() for p in model.adapters.parameters())
 
 
+@pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'source': 'inline'}])
+def test_under_autocast_maps_are_float32_products_of_the_projections(tiny, images, guidance, monkeypatch):
+    asked, seen = [], []
+
+    def attend(query, key, scale):
+        asked.append((query, key, scale))
+        return class_attention(query, key, scale)
+
+    monkeypatch.setattr(trunk, 'class_attention', attend)
+    model = tiny(guidance=guidance)
+    for encoder in model.adapters['encoders'].values():
+        encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        model(images)
+    assert len(seen) == 3 and len(asked) == (3 if guidance['source'] == 'inline' else 1)
+    for (query, key, scale), given in zip(asked if len(asked) == 3 else 3 * asked, seen, strict=True):
+        assert query.dtype == key.dtype == torch.bfloat16
+        row = (query.float() @ key.float().mT * scale).softmax(dim=-1).squeeze(-2).mean(dim=1)
+        expected = normalize_map(row[:, model.trunk.num_prefix_tokens :].unflatten(1, (4, 6)))
+        assert given.dtype == torch.float32
+        torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize('frozen', [True, False])
 def test_recomputation_changes_no_gradient(tiny, images, frozen):
     gradients = []
     for with_cp in (False, True):
-        model = tiny(with_cp=with_cp, frozen=frozen).train()
-        sum(out.pow(2).mean() for out in model(images)).backward()
+        # Drop path, where a trunk trains, has to drop the same blocks again.
+        model = tiny(with_cp=with_cp, frozen=frozen, arch=TINY | dict(drop_path_rate=0.5)).train()
+        torch.manual_seed(3)
+        outputs = model(images)
+        # Not the squares: behind a norm their mean is 1, whatever came in, and no gradient would be left to compare.
+        torch.stack(outputs).backward(torch.randn(4, *outputs[0].shape, generator=torch.Generator().manual_seed(4)))
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from safetensors.torch import save_file
 
 from daga_mm.compat import allow_mmengine_checkpoints, load_checkpoint_file
 
@@ -137,7 +139,7 @@ def test_damaged_files_are_named(zipped, tmp_path):
     path = tmp_path / 'model.pth'
     torch.save({'weight': torch.ones(1000)}, path, _use_new_zipfile_serialization=zipped)
     whole = path.read_bytes()
-    contents = [whole[:length] for length in (0, 1, 10, 60, len(whole) // 2, len(whole) - 30, len(whole) - 1)]
+    contents = [whole[:length] for length in (1, 10, 60, len(whole) // 2, len(whole) - 30, len(whole) - 1)]
     for content in [*contents, b'plain text', bytes(range(256)), whole.replace(b'weight', b'\xff' * 6)]:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r'model\.pth was not loaded: it is damaged') as caught:
@@ -151,3 +153,47 @@ def assert_no_bad_advice(caught: pytest.ExceptionInfo) -> None:
     """Torch's errors propose weights_only=False; no traceback of ours may."""
     assert 'weights_only' not in str(caught.value) + str(caught.value.__cause__ or '')
     assert caught.value.__suppress_context__
+
+
+# -- wherever mmengine loads --------------------------------------------------------------------------------------
+
+
+def test_mmengine_loads_safetensors_with_what_they_say_of_themselves(tmp_path):
+    path = str(tmp_path / 'model.safetensors')
+    save_file({'weight': torch.ones(2)}, path, {'format': 'pt', 'meta': '{"dataset_meta": {"classes": ["cat"]}}'})
+    loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    assert loaded['state_dict']['weight'].tolist() == [1, 1]
+    assert loaded['meta'] == {'dataset_meta': {'classes': ['cat']}}
+
+
+@pytest.mark.parametrize('scheme', ['', 'http://example.org/'])
+def test_mmengine_refuses_code_even_where_torch_is_told_to_trust(scheme, tmp_path, monkeypatch):
+    """torch.hub, which loads URLs for mmengine, trusts every file; the variable makes torch.load do so too."""
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    (tmp_path / 'hub/checkpoints').mkdir(parents=True)
+    path = tmp_path / 'hub/checkpoints/model.pth'
+    torch.save({'state_dict': {}, 'extra': Call(exec, CODE)}, path)
+    with pytest.raises(ValueError, match='it asks for exec, which'):
+        CheckpointLoader.load_checkpoint(f'{scheme}model.pth' if scheme else str(path))
+
+
+def test_a_url_is_fetched_once(tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(url, path):
+        fetched.append(url)
+        torch.save({'weight': torch.ones(1)}, path)
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fetch)
+    for _ in range(2):
+        assert CheckpointLoader.load_checkpoint('https://example.org/a/model.pth?download=1')['weight'] == 1
+    assert fetched == ['https://example.org/a/model.pth?download=1']
+
+
+def test_a_config_in_a_checkpoint_is_not_handed_on(tmp_path):
+    """mmengine's Runner.resume executes meta['config'], and weights_only does not look into text."""
+    path = tmp_path / 'model.pth'
+    torch.save({'state_dict': {}, 'meta': {'config': CODE, 'cfg': 'a = 1', 'epoch': 1}}, path)
+    assert CheckpointLoader.load_checkpoint(str(path))['meta'] == {'cfg': 'a = 1', 'epoch': 1}

@@ -11,22 +11,30 @@ DEPTHS = {'dinov3_vits16': 12, 'dinov3_vitb16': 12, 'dinov3_vitl16': 24}
 WIDTHS = {512: 32, 256: 32}  # of heads
 
 
+def arch_of(config: Config) -> dict[str, Any]:
+    """The trunk's name, and what the config changes of it."""
+    arch = config.model.backbone.arch
+    return dict(name=arch) if isinstance(arch, str) else arch.to_dict()
+
+
 def shrink(config: Config, checkpoint: str | None = None) -> Config:
     """A small trunk in place of the config's, random or from ``checkpoint``; heads with few channels.
 
     What depends on the trunk's width follows it, so that a width that a config forgot to set is still an error.
     """
     backbone = config.model.backbone
-    dims = DIMS[backbone.arch]
+    arch = arch_of(config)
+    dims = DIMS[arch['name']]
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
     model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims)
              for key, value in config.model.to_dict().items()}  # fmt: skip
-    model['data_preprocessor'].pop('batch_augments', None)  # padding to a megapixel
+    if 'pad_size_divisor' in model['data_preprocessor']:
+        model['data_preprocessor']['pad_size_divisor'] = 32  # and no megapixel
     # Blocks by number go to where the small trunk has them: 2 5 8 11 of 12, and 4 11 17 23 of 24, to 0 1 2 3 of 4.
-    depth, layers = DEPTHS[backbone.arch], backbone.get('daga_layers', ())
+    depth, layers = DEPTHS[arch['name']], backbone.get('daga_layers', ())
     if layers != 'all' and any(layer >= TINY['depth'] for layer in layers):
         model['backbone']['daga_layers'] = [round((layer + 1) * TINY['depth'] / depth) - 1 for layer in layers]
-    model['backbone']['arch'] = dict(TINY)
+    model['backbone']['arch'] = {**arch, **TINY}
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model
     return config

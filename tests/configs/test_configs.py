@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import LOOPS, MODELS, init_default_scope
 
 from ..conftest import REPOSITORY
-from .shrink import shrink
+from .shrink import arch_of, shrink
 
 CONFIGS = sorted(
     path for path in (REPOSITORY / 'configs').rglob('*.py') if '_base_' not in path.relative_to(REPOSITORY).parts
@@ -49,7 +49,7 @@ def test_config_is_what_its_name_says(path):
     assert name, f'{path.name} is not named as CONTRIBUTING.md says'
     config = Config.fromfile(path)
     backbone = config.model.backbone
-    assert backbone.arch == f'dinov3_{name["size"]}'
+    assert arch_of(config)['name'] == f'dinov3_{name["size"]}'
     assert name['size'] in backbone.init_cfg.checkpoint
     assert config.train_dataloader.batch_size == int(name['batch'])
     assert config.auto_scale_lr.base_batch_size == int(name['gpus']) * int(name['batch'])
@@ -61,8 +61,72 @@ def test_config_is_what_its_name_says(path):
         data = path.stem.rpartition('_')[2]
         assert config.model.head.num_classes == CLASSES[data]
         assert_data(config, config.train_dataloader, data)
+    if config.default_scope == 'mmdet':
+        assert_detection_recipe(config, **name.groupdict(), neck=path.stem.split('_')[2])
     assert config.custom_imports == dict(imports=['daga_mm.compat'], allow_failed_imports=False)
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
+
+
+# Epochs, rounds after which the rate falls, optimiser's decay, scale in a test, what sizes are padded to.
+SCHEDULES = {
+    '1x': (12, [8, 11], 0.05, (1333, 800), 32),
+    'ms-3x': (36, [27, 33], 0.05, (1333, 800), 32),
+    'lsj-100e': (100, [22, 24], 0.1, (1024, 1024), 1024),
+}
+# Layer decay and drop path of full fine-tuning.
+FULL = {
+    'vitadapter': dict(vits16=(0.7, 0.2), vitb16=(0.6, 0.3), vitl16=(0.65, 0.4)),
+    'simplefpn': dict(vits16=(0.7, 0.1), vitb16=(0.7, 0.1), vitl16=(0.8, 0.4)),
+}
+
+
+def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, schedule: str, **_) -> None:
+    """Schedule, sizes of images, optimiser and metric are those of the recipe that the name tells."""
+    epochs, milestones, weight_decay, scale, divisor = SCHEDULES[schedule]
+    assert (schedule == 'lsj-100e') == (neck == 'simplefpn')
+    rounds, dataset = config.train_cfg.max_epochs, config.train_dataloader.dataset
+    assert rounds * dataset.get('times', 1) == epochs
+    step = config.param_scheduler[-1]
+    assert (step.type, step.end, step.by_epoch, list(step.milestones)) == ('MultiStepLR', rounds, True, milestones)
+
+    steps = {step.type: step for step in dataset.get('dataset', dataset).pipeline}
+    if schedule == '1x':
+        assert steps['Resize'].scale == scale
+    elif schedule == 'ms-3x':
+        whole, cut = steps['RandomChoice'].transforms
+        sides = [(1333, side) for side in range(480, 801, 32)]
+        assert [whole[0].scales, cut[-1].scales] == [sides, sides] and cut[1].crop_size == (384, 600)
+    else:
+        assert steps['RandomResize'].scale == steps['RandomCrop'].crop_size == scale
+        assert steps['RandomResize'].ratio_range == (0.1, 2.0)
+    for loader in (config.val_dataloader, config.test_dataloader):
+        assert [step.scale for step in loader.dataset.pipeline if step.type == 'Resize'] == [scale]
+    assert config.model.data_preprocessor.pad_size_divisor == divisor and config.model.data_preprocessor.pad_mask
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        assert (evaluator.type, evaluator.metric) == ('CocoMetric', ['bbox', 'segm'])
+
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, weight_decay)
+    decay = config.optim_wrapper.paramwise_cfg.get('layer_decay_rate')
+    drop_path = arch_of(config).get('drop_path_rate')
+    assert (decay, drop_path) == (FULL[neck][size] if kind == 'full' else (None, None))
+
+
+def test_large_scale_jitter_is_square_and_knows_what_the_image_is():
+    from mmdet.testing import demo_mm_inputs
+
+    config = Config.fromfile(REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py')
+    init_default_scope('mmdet')
+    preprocess = MODELS.build(config.model.data_preprocessor)
+    batch = demo_mm_inputs(1, [[3, 683, 1024]], num_items=[2], num_classes=80, with_mask=True)
+    batch['inputs'][0][:] = 255
+    for training in (False, True):
+        seen = preprocess(batch, training)
+        (sample,) = seen['data_samples']
+        assert seen['inputs'].shape == (1, 3, 1024, 1024)
+        assert seen['inputs'][:, :, :683].all() and not seen['inputs'][:, :, 683:].any()  # the mean colour
+        assert tuple(sample.img_shape) == (683, 1024)  # to which boxes are clipped
+    assert (sample.gt_instances.masks.height, sample.gt_instances.masks.width) == (1024, 1024)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=IDS)
@@ -77,12 +141,15 @@ def test_config_builds_and_trains_the_right_part(path):
     assert any(name.startswith('backbone.adapters.') for name in trained) == (kind == 'daga')
     assert trained - {name for name in trained if name.startswith('backbone.')}, 'no head is trained'
 
+    assert_optimiser_holds_what_is_trained(config, model)
+    outputs = RUN[config.default_scope](model)
+    assert outputs and all(output.isfinite().all() for output in outputs)
+
+
+def assert_optimiser_holds_what_is_trained(config: Config, model: torch.nn.Module) -> None:
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     held = [id(p) for group in wrapper.optimizer.param_groups for p in group['params']]
     assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
-
-    outputs = RUN[config.default_scope](model)
-    assert outputs and all(output.isfinite().all() for output in outputs)
 
 
 CLASSES = {'in1k': 1000, 'cifar10': 10, 'cifar100': 100}
@@ -100,7 +167,7 @@ def assert_data(config: Config, train: dict, data: str) -> None:
 def test_probe_is_what_its_name_says_and_builds(path):
     name = PROBE.fullmatch(path.stem)
     config = Config.fromfile(path)
-    assert config.model.backbone.arch == f'dinov3_{name["size"]}'
+    assert arch_of(config) == dict(name=f'dinov3_{name["size"]}')
     assert name['size'] in config.model.backbone.init_cfg.checkpoint
     train = config.get('train_dataloader') or config.test_cfg.train_dataloader
     assert_data(config, train, name['data'])
@@ -121,7 +188,10 @@ def test_probe_is_what_its_name_says_and_builds(path):
     assert num_classes == CLASSES[name['data']]
     config = shrink(config)
     init_default_scope(config.default_scope)
-    outputs = RUN['mmpretrain'](MODELS.build(config.model))
+    model = MODELS.build(config.model)
+    if config.get('optim_wrapper'):
+        assert_optimiser_holds_what_is_trained(config, model)
+    outputs = RUN['mmpretrain'](model)
     assert outputs and all(output.isfinite().all() for output in outputs)
 
 

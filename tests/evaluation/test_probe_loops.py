@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daga_mm.backbones import DAGAViT
+from daga_mm.engine import RunError
 from daga_mm.evaluation import knn_classify, read_bank
 
 from .conftest import BACKBONE, PREPROCESSOR, build_runner, loader
@@ -72,13 +73,13 @@ def test_a_bank_under_another_banks_name_is_refused(runner, cache, tmp_path):
     for path in (train, test):
         (other / path.name).write_bytes(test.read_bytes())
     with pytest.raises(
-        ValueError, match=r'(?s)train-29-\w+.safetensors is not the bank.*images: 15 in the file, 29 asked'
+        RunError, match=r'(?s)train-29-\w+.safetensors is not the bank.*images: 15 in the file, 29 asked'
     ):
         runner(KNN | dict(cache_dir=str(other))).test()
 
 
 def test_more_classes_than_the_config_knows_are_refused(runner):
-    with pytest.raises(ValueError, match='up to 13, which makes 14 classes, but num_classes of KNNLoop is 10'):
+    with pytest.raises(RunError, match='up to 13, which makes 14 classes, but num_classes of KNNLoop is 10'):
         runner(KNN | dict(num_classes=10)).test()
 
 
@@ -100,7 +101,7 @@ def test_an_evaluator_is_refused(runner):
 
 
 def test_daga_without_trained_weights_is_refused_and_the_frozen_trunk_is_not(runner):
-    with pytest.raises(ValueError, match=r'still the identity.*load_from'):
+    with pytest.raises(RunError, match=r'still the identity.*load_from'):
         runner(KNN, load_from=None).test()
     frozen = dict(
         type='ImageClassifier', data_preprocessor=PREPROCESSOR, backbone=BACKBONE | dict(daga_layers=(), init_cfg=None)

@@ -1,15 +1,19 @@
 """Robustness on small trees of the true structure, with a classifier whose errors are known beforehand."""
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
+from daga_mm.engine import RunError
 from daga_mm.evaluation import CORRUPTIONS, ImageNetFolders, mean_corruption_error, wnids
 from daga_mm.evaluation.corruption_error import CORRUPTION_GROUPS
 
@@ -72,26 +76,45 @@ def trees(tmp_path_factory):
     return root
 
 
+def measured(trees: Path, work_dir: Path, model=None, options=None, **sets):
+    sets = {f'imagenet_{x}': dict(data_root=str(trees / x), pipeline=LOAD) for x in 'car'} | sets
+    runner = build_runner(
+        work_dir,
+        model=dict(type='ColourReader') | (model or {}),
+        test_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                type='daga_mm.ImageNetFolders', data_root=str(trees / 'val'), pipeline=LOAD, serialize_data=False
+            ),
+        ),
+        test_cfg=dict(type='daga_mm.RobustnessLoop', **sets),
+        **(options or {}),
+    )
+    return runner, runner.test()
+
+
 @pytest.fixture
 def run(trees, tmp_path):
-    def start(model=None, **sets):
-        sets = {f'imagenet_{x}': dict(data_root=str(trees / x), pipeline=LOAD) for x in 'car'} | sets
-        runner = build_runner(
-            tmp_path,
-            model=dict(type='ColourReader') | (model or {}),
-            test_dataloader=dict(
-                batch_size=2,
-                num_workers=0,
-                sampler=dict(type='DefaultSampler', shuffle=False),
-                dataset=dict(
-                    type='daga_mm.ImageNetFolders', data_root=str(trees / 'val'), pipeline=LOAD, serialize_data=False
-                ),
-            ),
-            test_cfg=dict(type='daga_mm.RobustnessLoop', **sets),
-        )
-        return runner, runner.test()
+    return partial(measured, trees, tmp_path)
 
-    return start
+
+def _in_one_of_two(rank: int, trees: Path, folder: Path, metrics: dict) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK='0')
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    launched = dict(launcher='pytorch', model_wrapper_cfg=dict(type='daga_mm.Replica'))
+    assert measured(trees, folder, options=launched)[1] == metrics, 'each process has them'
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_measure_what_one_does(trees, tmp_path):
+    """Of five images in a folder, one process has three; and ImageNet-A has four, the clean set too."""
+    _, metrics = measured(trees, tmp_path / 'one')
+    (tmp_path / 'two').mkdir()
+    mp.spawn(_in_one_of_two, (trees, tmp_path / 'two', metrics), nprocs=2)
+    one, two = (json.loads(next((tmp_path / x / 'robustness').glob('*.json')).read_text()) for x in ('one', 'two'))
+    assert one == two
 
 
 def test_every_figure_is_what_the_images_say(run):
@@ -194,7 +217,7 @@ def test_other_weights_or_images_are_measured_anew(run, trees, tmp_path):
 
 
 def test_other_logits_are_refused(run):
-    with pytest.raises(ValueError, match=r'gives \(2, 1001\), not logits \(images, 1000\)'):
+    with pytest.raises(RunError, match=r'gives \(2, 1001\), not logits \(images, 1000\)'):
         run(dict(num_classes=1001))
 
 
@@ -202,17 +225,17 @@ def test_what_can_not_be_judged_is_refused(run, tmp_path, monkeypatch):
     outside = next(label for label, wnid in enumerate(wnids()) if wnid not in wnids('imagenet_r'))
     paint(tmp_path / 'r', [outside])
     only_r = dict(imagenet_c=None, imagenet_a=None, imagenet_r=dict(data_root=str(tmp_path / 'r'), pipeline=LOAD))
-    with pytest.raises(ValueError, match=rf'image_0.png has label {outside}, which is no class of imagenet_r'):
+    with pytest.raises(RunError, match=rf'image_0.png has label {outside}, which is no class of imagenet_r'):
         run(**only_r)
     forward = ColourReader.forward
     monkeypatch.setattr(ColourReader, 'forward', lambda self, *args, **kwargs: forward(self, *args, **kwargs) / 0)
-    with pytest.raises(ValueError, match='the logits of .*image_0.png are not finite'):
+    with pytest.raises(RunError, match='the logits of .*image_0.png are not finite'):
         run(imagenet_c=None, imagenet_r=None)
 
 
 def test_daga_without_trained_weights_is_refused(run):
     head = dict(type='LinearClsHead', num_classes=1000, in_channels=96)
-    with pytest.raises(ValueError, match='still the identity'):
+    with pytest.raises(RunError, match='still the identity'):
         run(dict(type='ImageClassifier', backbone=BACKBONE, head=head, data_preprocessor=PREPROCESSOR))
 
 
