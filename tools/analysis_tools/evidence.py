@@ -1,6 +1,7 @@
 """Every number of docs/evidence.md, from the seed: does DAGA help, by how much, and at what price?
 
     make evidence CIFAR10_ROOT=data/cifar10                       # all of it, about eight hours of two cores
+    python tools/analysis_tools/evidence.py --device cuda --jobs 12   # on a GPU that has some cores beside it
     python tools/analysis_tools/evidence.py guidance              # a part of it
     python tools/analysis_tools/evidence.py --list                # what there is, what is done, what is left
     python tools/analysis_tools/evidence.py --again transfer/lora_0   # one cell once more, beside its earlier result
@@ -55,9 +56,14 @@ def chosen(plan: list[Cell], asked: Iterable[str], results: Results) -> list[Cel
 def run_cell(cell: Cell, settings: dict[str, Any], paths: Paths) -> tuple[dict[str, Any], float]:
     """Run one cell in this process, on one thread; returns its result and the seconds it took.
 
-    What it prints goes to a file of its own.
+    What it prints goes to a file of its own. On a GPU, kernels that give the same result every time are taken where
+    there are some, and float32 is float32.
     """
     torch.set_num_threads(1)
+    if paths.device != 'cpu':
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+        torch.backends.cudnn.allow_tf32 = False
     log = paths.log(cell.key)
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -86,7 +92,9 @@ def run_all(todo: list[Cell], paths: Paths, results: Results, jobs: int, minutes
     waiting, failed = list(todo), []
     running: dict[Future[tuple[dict[str, Any], float]], tuple[Cell, dict[str, Any]]] = {}
     start, done, expected = time.time(), 0.0, sum(cell.seconds for cell in todo)
-    with ProcessPoolExecutor(jobs, get_context('spawn'), max_tasks_per_child=1) as pool:
+    # The CPU's peak of memory is a process's own; on a GPU a process's start would take longer than most cells.
+    cells_of_a_process = 1 if paths.device == 'cpu' else None
+    with ProcessPoolExecutor(jobs, get_context('spawn'), max_tasks_per_child=cells_of_a_process) as pool:
         while waiting or running:
             for cell in list(waiting):
                 occupied = (cell.alone and running) or any(other.alone for other, _ in running.values())
@@ -106,13 +114,19 @@ def run_all(todo: list[Cell], paths: Paths, results: Results, jobs: int, minutes
                 left = (time.time() - start) / done * (expected - done)
                 try:
                     found, seconds = future.result()
-                    results.write(cell, settings, found, seconds)
+                    device = 'cpu' if cell.alone else device_name(paths.device)
+                    results.write(cell, settings, found, seconds, device)
                     state = f'{seconds:.0f} s'
                 except Exception as error:  # whatever it is, the other cells are not to blame
                     failed.append(f'{cell.key}: {type(error).__name__}: {error}')
                     state = f'failed, see {paths.log(cell.key)}'
                 print(f'{done / expected:4.0%}  {cell.key}  {state}  {left / 60:.0f} min left', flush=True)
     return failed
+
+
+def device_name(device: str) -> str:
+    """What a result is said to have been computed on."""
+    return 'cpu' if device == 'cpu' else torch.cuda.get_device_name(device)
 
 
 def overview(plan: list[Cell], results: Results) -> str:
@@ -135,6 +149,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--again', metavar='CELL', help='run one once more and compare; its result stays as it was')
     parser.add_argument('--page', action='store_true', help='write tables and pictures of what there is')
     parser.add_argument('--jobs', type=int, default=2, help='cells at a time, a thread each (default: 2)')
+    parser.add_argument(
+        '--device',
+        choices=['cpu', 'cuda'],
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='that computes (default: cuda if it is there)',
+    )
     parser.add_argument('--minutes', type=float, help='start no cell after so many; a later run goes on')
     parser.add_argument(
         '--docs', type=Path, default=ROOT / 'docs', help='evidence.md, results and pictures (default: docs)'
@@ -168,7 +188,11 @@ def main() -> None:
     args = parse_args()
     plan = cells()
     results = Results(plan, args.docs / 'evidence')
-    paths = Paths(Path(os.environ.get('CIFAR10_ROOT', 'data/cifar10')), args.work_dir)
+    paths = Paths(Path(os.environ.get('CIFAR10_ROOT', 'data/cifar10')), args.work_dir, args.device)
+    if args.device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # mmengine's runner would take a GPU
+    else:
+        os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':4096:8'  # the same sums every time
     with one_line_errors(OSError, ModuleNotFoundError, ValueError):
         if args.list:
             print(overview(plan, results))

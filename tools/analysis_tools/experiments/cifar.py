@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from costs.meter import PeakMemory
+from costs.meter import PeakMemory, seconds
 from rivals import add_bottlenecks, add_lora, add_prompts, train_biases
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -66,10 +67,14 @@ class Images:
     def __getitem__(self, places: Any) -> 'Images':
         return Images(self.images[places], self.labels[places])
 
+    def to(self, device: str) -> 'Images':
+        return Images(self.images.to(device), self.labels.to(device))
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield from zip(self.images.split(size), self.labels.split(size), strict=True)
 
 
+@cache
 def read(root: Path, split: str) -> Images:
     """The four classes of one split of CIFAR-10, in an order that mixes them and never changes.
 
@@ -169,11 +174,11 @@ def shuffled_batches(data: Images, random: torch.Generator) -> Iterator[tuple[Te
 
 def drawn(paths: Paths, seed: int, on: str = 'test') -> tuple[Images, Images, torch.Generator]:
     """A run's training images, the images it is evaluated on, and the source of its random numbers."""
-    everything = read(paths.cifar, 'train')
+    everything = read(paths.cifar, 'train').to(paths.device)
     validation, rest = everything[:VALIDATION], everything[VALIDATION:]
     random = torch.Generator().manual_seed(seed)
     training = rest[torch.randperm(len(rest), generator=random)[:TRAINING]]
-    return training, validation if on == 'validation' else read(paths.cifar, 'test'), random
+    return training, validation if on == 'validation' else read(paths.cifar, 'test').to(paths.device), random
 
 
 def optimiser_of(model: nn.Module, lr: float, steps: int) -> tuple[Any, Any]:
@@ -236,25 +241,27 @@ def run(
         ``corrupted``, accuracies by corruption and severity.
     """
     data, evaluated, random = drawn(paths, seed, on)
-    watched = read(paths.cifar, 'train')[:WATCHED] if curve else None
-    meter = PeakMemory('cpu')
-    model: Any = build(method, daga, seed)
+    watched = read(paths.cifar, 'train')[:WATCHED].to(paths.device) if curve else None
+    meter = PeakMemory(paths.device)
+    model: Any = build(method, daga, seed).to(paths.device)
     optimiser, schedule = optimiser_of(model, lr, epochs * (len(data) // BATCH))
-    accuracies, seconds, peak = [], 0.0, 0.0
-    for _ in range(epochs):
-        model.train()
-        start = time.perf_counter()
+    accuracies, spent, peak = [], 0.0, 0.0
+
+    def epoch() -> None:
         for images, labels in shuffled_batches(data, random):
             train_step(model, prepared(images), labels, optimiser)
             schedule.step()
-        seconds += time.perf_counter() - start
+
+    for _ in range(epochs):
+        model.train()
+        spent += seconds(epoch, paths.device)
         peak = peak or meter.mb()  # of training, before anything is evaluated in larger batches
         if watched:
             accuracies.append(accuracy(model, watched))
     found: dict[str, Any] = dict(
         score=accuracy(model, evaluated),
         trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        train_seconds=seconds,
+        train_seconds=spent,
         peak_mb=peak,
     )
     if on == 'test' and method.startswith('daga'):
@@ -265,7 +272,7 @@ def run(
         found['curve'] = accuracies
     if corrupted:
         found['corrupted'] = {
-            name: accuracy(model, Images(images, evaluated.labels[: len(images)]))
+            name: accuracy(model, Images(images.to(paths.device), evaluated.labels[: len(images)]))
             for name, images in load_file(paths.corrupted).items()
         }
     return found
@@ -320,7 +327,7 @@ def run_knn(paths: Paths, seed: int) -> dict[str, Any]:
         init_cfg=dict(type='Pretrained', checkpoint=str(TRUNK)),
     )
     backbone.init_weights()
-    backbone.eval()
+    backbone.to(paths.device).eval()
 
     @torch.no_grad()
     def features(images: Images) -> Tensor:
@@ -374,7 +381,8 @@ def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
 def prices(paths: Paths, rounds: int = 9, steps: int = 4) -> dict[str, Any]:
     """Seconds of an epoch's training steps and of inference on as many images, all methods interleaved.
 
-    Medians over rounds, of `steps` steps each; and medians of the rounds' ratios to full fine-tuning.
+    Medians over rounds, of `steps` steps each; and medians of the rounds' ratios to full fine-tuning. One thread of the
+    CPU, whatever else runs where: a GPU would wait for its next kernel most of the time at this size.
     """
     data = read(paths.cifar, 'train')[: BATCH * steps]
     runs = {}

@@ -1,4 +1,4 @@
-"""Where data are."""
+"""Where data are, and where runs compute."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Where things are: CIFAR-10 as folders, and a folder for what can be made again."""
+    """Where things are: CIFAR-10 as folders, a folder for what can be made again, and the device that computes."""
 
     cifar: Path
     work: Path
+    device: str = 'cpu'
 
     @property
     def scenes(self) -> Path:

@@ -9,12 +9,12 @@ from . import cifar, scenes, side_by_side
 
 PARTS = {
     'tuning': 'the learning rate of each method, on images that are no part of the test',
-    'guidance': 'does it matter what the map shows? classification, three to five seeds',
-    'transfer': 'DAGA and its rivals on four new classes, clean and corrupted, three seeds',
+    'guidance': 'does it matter what the map shows? classification',
+    'transfer': 'DAGA and its rivals on four new classes, clean and corrupted',
     'price': 'seconds of a training epoch and of inference, all methods interleaved, nothing beside it',
-    'inside': 'sources of guidance, a shared encoder, sizes, places, starts, three seeds',
-    'dense': 'frozen, DAGA, LoRA and full fine-tuning on the scenes, three seeds',
-    'guidance_dense': 'does it matter what the map shows? segmentation of the scenes, three to five seeds',
+    'inside': 'sources of guidance, a shared encoder, sizes, places, starts',
+    'dense': 'frozen, DAGA, LoRA and full fine-tuning on the scenes',
+    'guidance_dense': 'does it matter what the map shows? segmentation of the scenes',
 }
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 MORE_RATES = dict.fromkeys(('linear', 'bottleneck', 'bitfit', 'prompts'), (0.1,))  # best at the grid's end
@@ -22,11 +22,11 @@ DENSE_RATES = (1e-3, 3e-3, 1e-2)
 # Whose rate it takes that has none of its own: modules of the same kind, or a head on the same neck.
 RATE_OF = {'cifar_daga_all': 'cifar_daga', 'cifar_daga_last': 'cifar_daga'}
 RATE_OF |= {f'detection_{method}': f'segmentation_{method}' for method in scenes.METHODS}
+SEEDS = range(5)
 TUNING_SEED = 100
 EPOCHS = 6
 FROZEN = dict(source='frozen')  # guidance as the method was published
 CONTROLS = ('real', 'shuffled')
-FIVE_SEEDS = ('none', 'channel')  # what the question is about; the other forms have three
 DATA = {'scenes': scenes.write, 'corrupted': cifar.write_corrupted}  # functions of Paths; what is there stays
 
 
@@ -125,14 +125,13 @@ def _guidance() -> Iterator[Cell]:
         }
         return _variants_cell('guidance', name, variants)
 
-    for seed in range(5):
-        yield cell(f'{seed}', _forms('token', 'times', 'heads', 'linear_heads') if seed < 3 else _forms())
-    for seed in range(3):
+    for seed in SEEDS:
+        yield cell(f'{seed}', _forms('token', 'times', 'heads', 'linear_heads'))
         yield cell(f'more_{seed}', list(product(('normed', 'blocks'), CONTROLS)))
 
 
 def _transfer() -> Iterator[Cell]:
-    for seed in range(3):
+    for seed in SEEDS:
         settings = dict(seed=seed)
         yield Cell('transfer', f'knn_{seed}', cifar.run_knn, settings, 30)
         for method in cifar.METHODS:
@@ -140,15 +139,14 @@ def _transfer() -> Iterator[Cell]:
 
 
 def _dense() -> Iterator[Cell]:
-    for seed, task, method in product(range(3), scenes.TASKS, scenes.METHODS):
+    for seed, task, method in product(SEEDS, scenes.TASKS, scenes.METHODS):
         yield _dense_cell('dense', f'{task}_{method}_{seed}', dict(task=task, method=method, seed=seed))
 
 
 def _guidance_dense() -> Iterator[Cell]:
-    for seed, (form, maps) in product(range(5), _forms('token', 'heads')):
-        if seed < 3 or form in FIVE_SEEDS:
-            settings = dict(task='segmentation', method='daga', seed=seed, form=form, maps=maps, guidance=FROZEN)
-            yield _dense_cell('guidance_dense', f'{form}_{maps}_{seed}', settings)
+    for seed, (form, maps) in product(SEEDS, _forms('token', 'heads')):
+        settings = dict(task='segmentation', method='daga', seed=seed, form=form, maps=maps, guidance=FROZEN)
+        yield _dense_cell('guidance_dense', f'{form}_{maps}_{seed}', settings)
 
 
 def _inside() -> Iterator[Cell]:
@@ -164,8 +162,8 @@ def _inside() -> Iterator[Cell]:
         'mixing_1': dict(daga_cfg=dict(mixing_init=1.0)),
         'start_reference': reference,
     }
-    for seed in range(3):
+    for seed in SEEDS:
         yield _variants_cell('inside', f'{seed}', changes)
-    for seed, (name, change) in product(range(3), {'guidance_half': half, 'start_reference': reference}.items()):
+    for seed, (name, change) in product(SEEDS, {'guidance_half': half, 'start_reference': reference}.items()):
         settings = dict(task='segmentation', method='daga', seed=seed, **change)
         yield _dense_cell('inside', f'segmentation_{name}_{seed}', settings)

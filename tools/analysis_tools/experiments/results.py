@@ -48,9 +48,13 @@ class Results:
         settings = self.settings(cell)
         return found if settings is not None and found['settings'] == json.loads(json.dumps(settings)) else None
 
-    def write(self, cell: Cell, settings: dict[str, Any], result: dict[str, Any], seconds: float) -> None:
+    def write(
+        self, cell: Cell, settings: dict[str, Any], result: dict[str, Any], seconds: float, device: str = 'cpu'
+    ) -> None:
         """Put a result down, with what it was made by."""
-        found = dict(settings=settings, result=result, seconds=round(seconds, 1), torch=torch.__version__)
+        found = dict(
+            settings=settings, result=result, seconds=round(seconds, 1), device=device, torch=torch.__version__
+        )
         AtomicBackend().put_text(json.dumps(found, indent=1) + '\n', str(self._file(cell)))
 
     def _file(self, cell: Cell) -> Path:

@@ -103,7 +103,7 @@ def run(
     config = load_config(DEMO / file, options, work_dir=str(work_dir))
     config.randomness = dict(seed=seed)
     config.default_hooks.checkpoint = None
-    meter = PeakMemory('cpu')
+    meter = PeakMemory(paths.device)
     runner = Runner.from_cfg(config)
     torch.manual_seed(seed)  # heads and necks start alike, whatever the backbone drew
     runner.train()

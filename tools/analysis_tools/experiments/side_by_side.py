@@ -74,7 +74,7 @@ def run(
         Of each variant what `cifar.run` returns, but for time and memory.
     """
     training, test, random = cifar.drawn(paths, seed)
-    models = {name: cifar.build('daga', daga, seed) for name, daga in variants.items()}
+    models = {name: cifar.build('daga', daga, seed).to(paths.device) for name, daga in variants.items()}
     trunk = next(iter(models.values()))['backbone'].trunk
     compute_once(trunk)
     for model in models.values():
