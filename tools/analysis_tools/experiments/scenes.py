@@ -103,6 +103,7 @@ def run(
     config = load_config(DEMO / file, options, work_dir=str(work_dir))
     config.randomness = dict(seed=seed)
     config.default_hooks.checkpoint = None
+    config.env_cfg.cudnn_benchmark = False  # which takes the fastest convolution of the moment, not the same one
     meter = PeakMemory(paths.device)
     runner = Runner.from_cfg(config)
     torch.manual_seed(seed)  # heads and necks start alike, whatever the backbone drew
