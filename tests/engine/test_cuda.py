@@ -43,6 +43,11 @@ def loss_and_gradients(model, images):
     return loss.item(), trained
 
 
+def error(found, expected) -> float:
+    """Of a tensor as a whole, beside its size."""
+    return ((found - expected).norm() / (expected.norm() + 1e-8)).item()
+
+
 @pytest.mark.parametrize('guidance', GUIDANCE, ids=str)
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_maps_and_gradients_are_those_of_the_cpu(tiny, images, guidance, with_cp):
@@ -53,14 +58,15 @@ def test_maps_and_gradients_are_those_of_the_cpu(tiny, images, guidance, with_cp
     model.cuda()
     with torch.no_grad():
         maps = model.eval()(images.cuda())
-    for ours, theirs in zip(maps, expected, strict=True):
-        torch.testing.assert_close(ours.cpu(), theirs, atol=1e-4, rtol=1e-4)
+    errors = {
+        f'map {place}': error(ours.cpu(), theirs)
+        for place, (ours, theirs) in enumerate(zip(maps, expected, strict=True))
+    }
     loss_here, gradients_here = loss_and_gradients(model, images.cuda())
+    errors |= {name: error(gradients_here[name], gradient) / 10 for name, gradient in gradients.items()}
+    assert {name: value for name, value in errors.items() if not value < 1e-4} == {}
     assert loss_here == pytest.approx(loss, rel=1e-4)
     assert gradients_here.keys() == gradients.keys()
-    for name, gradient in gradients.items():
-        error = (gradients_here[name] - gradient).norm() / (gradient.norm() + 1e-8)
-        assert error < 1e-3, f'{name}: {error}'
 
 
 @pytest.mark.parametrize('guidance', GUIDANCE, ids=str)
@@ -85,7 +91,7 @@ def test_bfloat16_is_near_and_finite(tiny, images):
             rounded = model(images.cuda())
     for ours, theirs in zip(rounded, exact, strict=True):
         assert ours.isfinite().all()
-        assert ((ours.float() - theirs).norm() / theirs.norm()).item() < 5e-2
+        assert error(ours.float(), theirs) < 5e-2
 
 
 def test_compiled_is_the_same(tiny, images):
