@@ -100,6 +100,51 @@ def test_a_row_per_case_with_what_it_costs(tmp_path):
     assert picture.read_bytes().startswith(b'\x89PNG')
 
 
+def test_rivals_have_rows_of_their_own(tmp_path):
+    out = tmp_path / 'costs.json'
+    cases = ['frozen', 'two_pass', 'bottleneck', 'guidance', *(['lora'] if find_spec('peft') else [])]
+    options = ['--arch', ARCH, '--size', 32, '--batch', 2, '--dtype', 'bfloat16', '--repeats', 1, '--memory', 'none']
+    result = run('benchmark.py', *options, '--layers', 1, 11, '--threads', 1, '--cases', *cases, '--json', out)
+    assert result.returncode == 0, result.stderr
+    rows = {row['case']: row for row in json.loads(out.read_text())}
+    assert list(rows) == cases
+    assert {(row['batch'], row['dtype']) for row in rows.values()} == {(2, 'bf16')}
+    assert rows['guidance']['step_s'] is None and rows['guidance']['forward_gflops'] < rows['frozen']['forward_gflops']
+    assert rows['two_pass']['forward_gflops'] > 1.9 * rows['frozen']['forward_gflops']
+    added = [row['added_params'] for case, row in rows.items() if case in ('two_pass', 'lora', 'bottleneck')]
+    assert min(added) > 0.9 * max(added), 'of one size'
+
+
+@pytest.fixture(scope='module')
+def savings(costs):
+    import savings
+
+    return savings
+
+
+@pytest.mark.parametrize('name', ['prefix', 'graph', 'weights', 'positions', 'channels_last', 'sum_of_rows'])
+def test_a_saving_changes_no_result(savings, name):
+    """Those that torch.compile makes are tested where the backbone is."""
+    saving = savings.SAVINGS[name]
+    assert saving.exact
+    losses = [
+        [step() for _ in range(2)] for step in (make('dinov3_vits16', 64) for make in (saving.without, saving.saving))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0][0] != losses[0][1], 'something is trained'
+
+
+def test_savings_are_shown_side_by_side(tmp_path):
+    out = tmp_path / 'savings.json'
+    options = ['--only', 'inline', 'graph', '--size', 32, 48, '--repeats', 1, '--threads', 1, '--json', out]
+    result = run('savings.py', *options)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(out.read_text())
+    assert [(row['saving'], row['size']) for row in rows] == [(n, s) for n in ('inline', 'graph') for s in (32, 48)]
+    assert all(0 < row['ratio'] < 1 and row['kept'] for row in rows)
+    assert result.stdout.count('\n') == 4 and '32² | ratio | step, ms, 48²' in result.stdout
+
+
 def test_lora_without_peft_names_the_cure(costs, monkeypatch):
     cases, _ = costs
     monkeypatch.setitem(sys.modules, 'peft', None)  # as if not installed

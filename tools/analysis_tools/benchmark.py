@@ -267,7 +267,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument('--with-cp', action='store_true', help='further rows that recompute activations')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32', help='bf16: automatic mixed precision')
+    parser.add_argument(
+        '--dtype',
+        type=lambda name: {'float32': 'fp32', 'bfloat16': 'bf16'}.get(name, name),
+        choices=['fp32', 'bf16'],
+        default='fp32',
+        help="bf16: automatic mixed precision; torch's own names will do",
+    )
     parser.add_argument('--compile', action='store_true', help='torch.compile the models; FLOPs are not counted then')
     parser.add_argument('--threads', type=int, help='of the CPU (default: what PyTorch takes)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds after the first (default: 5)')
