@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from daga_mm.backbones import DAGAViT
+from demo.scenes.writers import WRITERS
 
 from ..conftest import REPOSITORY, TINY, spread_out
 
@@ -163,3 +164,16 @@ def test_a_step_of_a_task_is_split_into_its_parts(tmp_path):
     assert all(parts[name][kind] > 0 for name in ('trunk', 'neck', 'head') for kind in ('forward', 'backward'))
     assert found['step_s'] == pytest.approx(sum(sum(part.values()) for part in parts.values()))
     assert '2 synthetic images of 64×96' in result.stdout
+
+
+def test_loading_stands_beside_what_the_trunk_takes(tmp_path):
+    root = WRITERS['ade20k'](tmp_path / 'ade20k', 3, 1, seed=0, size=(48, 64)) / 'ADEChallengeData2016'
+    config = 'configs/mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
+    out = tmp_path / 'task.json'
+    loading = ['--workers', 1, '--batches', 1, '--cfg-options', f'ade20k_root={root}']
+    result = run('task_costs.py', config, '--size', 64, 96, '--iterations', 1, *loading, '--json', out)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert [row['workers'] for row in found['loading']] == [1]
+    assert found['loading'][0]['images_per_s'] > 0 and found['frozen_images_per_s'] > 0
+    assert '| 1 workers |' in result.stdout and 'taken by the frozen trunk' in result.stdout
