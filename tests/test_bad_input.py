@@ -553,6 +553,7 @@ PUBLISH: dict[str, tuple[Callable[[Place], Path], str]] = {
     'of another head': (
         lambda p: weights(p, **{'model.head.num_classes': 12}), r'misshapen \(2\): head.fc.weight \(12, 96\)'),
     'no tensors': (lambda p: p.saved({'state_dict': {'a': 'b'}}), 'holds nothing of this model'),
+    'weights alone': (lambda p: p.saved({'a': torch.ones(1)}), 'is no checkpoint of a run: it has no state_dict'),
     'no checkpoint': (lambda p: p.file('c.pth', '<html>'), r'c\.pth is a web page'),
 }  # fmt: skip
 

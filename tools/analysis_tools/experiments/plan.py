@@ -129,6 +129,8 @@ def _guidance() -> Iterator[Cell]:
     for seed in SEEDS:
         yield cell(f'{seed}', _forms('token', 'times', 'heads', 'linear_heads'))
         yield cell(f'more_{seed}', list(product(('normed', 'blocks'), CONTROLS)))
+    for seed in range(SEEDS.stop, 2 * SEEDS.stop):  # for the one form whose maps may matter
+        yield cell(f'{seed}', [('none', 'real'), *product(('linear_heads',), CONTROLS)])
 
 
 def _transfer() -> Iterator[Cell]:
