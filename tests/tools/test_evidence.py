@@ -179,9 +179,9 @@ def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
     assert result.returncode == 0 and 'cells, about' not in result.stdout, 'it is there'
     result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
     assert result.returncode == 0 and 'the same result' in result.stdout
-    file.write_text(file.read_text().replace('"score": ', '"score": 1'))
+    file.write_text(file.read_text().replace('"score": ', '"score": 1').replace('"device": "cpu"', '"device": "A GPU"'))
     result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
-    assert result.returncode == 1 and 'score: ' in result.stderr
+    assert result.returncode == 1 and 'score: ' in result.stderr and 'before: A GPU, torch 2' in result.stderr
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -177,11 +177,17 @@ def repeat(cell: Cell, paths: Paths, results: Results) -> str:
         raise ValueError(f'{cell.key} has no result to compare with yet')
     found, _ = run_cell(cell, before['settings'], paths)
     now = json.loads(json.dumps(found))
-    return '\n'.join(
+    differences = [
         f'{name}: {before["result"].get(name)} before, {now[name]} now'
         for name in now
         if name not in ('seconds', 'train_seconds', 'peak_mb') and now[name] != before['result'].get(name)
-    )
+    ]
+    device = 'cpu' if cell.alone else device_name(paths.device)
+    if differences and (before.get('device', 'cpu'), before['torch']) != (device, torch.__version__):
+        differences.append(
+            f'before: {before.get("device", "cpu")}, torch {before["torch"]}; now: {device}, torch {torch.__version__}'
+        )
+    return '\n'.join(differences)
 
 
 def main() -> None:

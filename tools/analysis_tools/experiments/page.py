@@ -140,7 +140,7 @@ def state(done: int, planned: int) -> str:
     """How much of the plan there is."""
     if done == planned:
         return f'All {planned} cells have been run.'
-    return f'**Under way**: {done} of {planned} cells have been run, and nothing is concluded yet (`--list`).'
+    return f'**Under way**: {done} of {planned} cells have been run; `--list` names those that are left.'
 
 
 def rates(plan: list[Cell], results: Results) -> str:
@@ -367,6 +367,8 @@ def draw_transfer(found: Found, prices: dict[str, dict[str, float]]) -> Any:
                 axis.errorbar(place, np.mean(values), deviation, fmt='o', color=COLOURS[name], capsize=3)
                 axis.annotate(name, (place, np.mean(values)), xytext=(5, 5), textcoords='offset points', fontsize=9)
         axes[0].set_xscale('log')
+    for axis in axes:
+        axis.margins(x=0.12)  # room for names
     axes[0].set_xlabel('trained parameters')
     axes[1].set_xlabel('time of a training epoch / full fine-tuning')
     axes[0].set_ylabel('accuracy, percent')
@@ -394,6 +396,6 @@ def draw_curves(found: Found, prices: dict[str, dict[str, float]]) -> Any:
         axis.set_xlabel(label)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel('accuracy on validation images, percent')
-    axes[0].legend(fontsize=9)
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=9, loc='center left', bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
     return figure
