@@ -165,7 +165,7 @@ def evidence(*arguments, **environment) -> subprocess.CompletedProcess:
 def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
     (tmp_path / 'evidence.md').write_text((REPOSITORY / 'docs/evidence.md').read_text())
     (tmp_path / 'images').mkdir()
-    options = ['--docs', tmp_path, '--work-dir', tmp_path / 'work']
+    options = ['--docs', tmp_path, '--work-dir', tmp_path / 'work', '--device', 'cpu']
     result = evidence('transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
     assert result.returncode == 0, result.stderr
     file = tmp_path / 'evidence/transfer/knn_0.json'
