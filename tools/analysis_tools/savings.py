@@ -63,7 +63,8 @@ def training_step(model: nn.Module, inputs: Any, change: Callable[[Any], Any] | 
         change: Done to the model then; if it returns something, that runs.
     """
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    run = (change and change(model)) or model
+    changed = change(model) if change else None
+    run = model if changed is None else changed
     model.train()
 
     def step() -> float:
@@ -270,9 +271,9 @@ def main() -> None:
             for size in args.size:
                 print(f'{name}, {size}²', file=sys.stderr, flush=True)
                 rows.append(measure(name, args.arch, size, args.repeats))
+                if args.json:  # after each row: a later one may fail
+                    AtomicBackend().put_text(json.dumps(rows, indent=1) + '\n', args.json)
     print(table(rows))
-    if args.json:
-        AtomicBackend().put_text(json.dumps(rows, indent=1) + '\n', args.json)
 
 
 if __name__ == '__main__':
