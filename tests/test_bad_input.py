@@ -227,7 +227,7 @@ BACKBONE: Mistakes = {
     'guidance from a block behind the DAGA, in the untouched trunk': (
         lambda p: build(torch.zeros(1, 3, 32, 32), guidance=dict(source='frozen', layer=3), daga_layers=(0,)), WORKS),
     'an unknown setting of DAGA': (lambda p: build(daga_cfg=dict(dim=3)), 'daga_cfg.*dim.*bottleneck_dim'),
-    'an unknown gate': (lambda p: build(daga_cfg=dict(gate='pixel')), "gate is 'channel' .* or 'token' .*, not 'pixel'"),
+    'an unknown gate': (lambda p: build(daga_cfg=dict(gate='pixel')), "gate is one of 'channel', 'token', 'heads', not 'pixel'"),
     'another kind of init_cfg': (lambda p: build(init_cfg=dict(type='Xavier')), "dict\\(type='Pretrained', checkpoint=PATH"),
     'a grey batch': (lambda p: build(torch.zeros(1, 1, 32, 32)), r'images are \(B, 3, H, W\), not \(1, 1, 32, 32\)'),
     'an image without its batch': (lambda p: build(torch.zeros(3, 32, 32)), r'images are \(B, 3, H, W\), not'),

@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..layers import DAGA, AttentionEncoder, normalize_map
+from ..layers import DAGA, AttentionEncoder, HeadsDAGA, HeadsEncoder, normalize_map
 from ..registry import MODELS
 from .adapter_only import KEY, TrunkId, find_trunk, replace_trunk
 from .checkpoints import compare, fingerprint, load_trunk, read_weights, split_own_checkpoint
@@ -34,8 +34,8 @@ class DAGAViT(BaseModule):
         daga_layers: Blocks after which a DAGA works; negative ones count from the end; 'all'; () is the plain
             frozen model.
         daga_cfg: ``instruction_dim`` (128), ``bottleneck_dim`` (96), ``mixing_init`` (0.1), ``gate``: 'channel',
-            one gate per image, or 'token', one per patch; ``share_encoder`` (False): one attention encoder for
-            all layers.
+            one gate per image, 'token', one per patch, or 'heads', one per patch, linear in its attention from each
+            head, without an encoder; ``share_encoder`` (False): one attention encoder for all layers.
         guidance: ``dict(source='inline')``, the default: the class-to-patch attention of each DAGA's own block, in
             the adapted stream. ``dict(source='frozen', layer=-1, scale=1.0)``, as the method was published: that of
             block ``layer`` in the untouched trunk, on the image resized by ``scale``; a second stream from the first
@@ -56,6 +56,8 @@ class DAGAViT(BaseModule):
     Raises:
         ValueError: Layers out of range, a DAGA layer that can't influence any output, unknown options.
     """
+
+    guided_by_heads = False  # whether encoders get the maps of all heads, in place of their mean
 
     def __init__(
         self,
@@ -142,21 +144,26 @@ class DAGAViT(BaseModule):
         instruction_dim: int = 128,
         bottleneck_dim: int = 96,
         mixing_init: float = 0.1,
-        gate: Literal['channel', 'token'] = 'channel',
+        gate: Literal['channel', 'token', 'heads'] = 'channel',
         share_encoder: bool = False,
     ) -> nn.ModuleDict:
-        def encoder() -> AttentionEncoder:
-            return AttentionEncoder(instruction_dim, gate)
+        self.guided_by_heads = _one_of('gate', gate, ('channel', 'token', 'heads')) == 'heads'
+        sizes = (bottleneck_dim, mixing_init)
+
+        def encoder() -> nn.Module:
+            return HeadsEncoder() if gate == 'heads' else AttentionEncoder(instruction_dim, gate)
+
+        def daga() -> DAGA:
+            if gate == 'heads':
+                return HeadsDAGA(self.embed_dims, self.trunk.num_heads, *sizes)
+            return DAGA(self.embed_dims, instruction_dim, *sizes)
 
         layers = [str(layer) for layer in self.daga_layers]
         if share_encoder and layers:
             encoders = nn.ModuleDict({'shared': encoder()})
         else:
             encoders = nn.ModuleDict({layer: encoder() for layer in layers})
-        dagas = nn.ModuleDict(
-            {layer: DAGA(self.embed_dims, instruction_dim, bottleneck_dim, mixing_init) for layer in layers}
-        )
-        return nn.ModuleDict({'encoders': encoders, 'layers': dagas})
+        return nn.ModuleDict({'encoders': encoders, 'layers': nn.ModuleDict({layer: daga() for layer in layers})})
 
     def _freeze(self) -> None:
         unused = self.trunk.unused_prefixes()
@@ -327,6 +334,8 @@ class DAGAViT(BaseModule):
         with torch.no_grad():
             tokens, positions = self.trunk.embed(padded)
             attention = self._frozen_map(tokens, positions, 0, self._grid(padded))
+        if self.guided_by_heads:
+            attention = attention.mean(dim=1)
         return normalize_map(attention) if normalize else attention
 
     def _require_trunk(self) -> None:
@@ -361,9 +370,14 @@ class DAGAViT(BaseModule):
         return torch.cat([tokens[:, :prefix], patches.to(tokens.dtype)], dim=1)
 
     def _map_at(self, tokens: Tensor, positions: Any, index: int, grid: tuple[int, int]) -> Tensor:
-        """The map (B, h, w) of the class token's attention in a block that is about to read ``tokens``."""
+        """The map (B, h, w) of the class token's attention in a block that is about to read ``tokens``.
+
+        Those of all heads, (B, heads, h, w), where they guide.
+        """
         with torch.no_grad():
             attention = self.trunk.class_attention(index, tokens, positions)  # (B, heads, N)
+        if self.guided_by_heads:
+            return attention[..., self.trunk.num_prefix_tokens :].unflatten(2, grid)
         return attention.mean(dim=1)[:, self.trunk.num_prefix_tokens :].unflatten(1, grid)
 
     def _frozen_map(self, tokens: Tensor, positions: Any, start: int, grid: tuple[int, int]) -> Tensor:

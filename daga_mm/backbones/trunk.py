@@ -46,6 +46,7 @@ class Trunk(nn.Module, ABC):
         patch_size: Pixels along one side of a patch.
         depth: Number of blocks.
         num_prefix_tokens: P, the class token and the registers.
+        num_heads: Heads of the attention.
     """
 
     model: Any  # somebody else's: what is used of it is looked at when it is built
@@ -54,6 +55,7 @@ class Trunk(nn.Module, ABC):
     patch_size: int
     depth: int
     num_prefix_tokens: int
+    num_heads: int
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, Any]:
@@ -107,6 +109,7 @@ class TimmTrunk(Trunk):
         self.patch_size = model.patch_embed.patch_size[0]
         self.depth = len(model.blocks)
         self.num_prefix_tokens = model.num_prefix_tokens
+        self.num_heads = model.blocks[0].attn.num_heads
         if isinstance(getattr(model, 'rope', None), RotaryEmbeddingDinoV3):
             # DINOv3 stores its rotary periods in bfloat16; timm computes them in float32 and keeps none in the
             # state dict. 1e-3 of difference in the features: so they are rounded, saved, and loaded.
@@ -197,6 +200,7 @@ class DINOv3Trunk(Trunk):
         self.patch_size = model.patch_size
         self.depth = len(model.blocks)
         self.num_prefix_tokens = 1 + model.n_storage_tokens
+        self.num_heads = model.blocks[0].attn.num_heads
 
     def embed(self, images: Tensor) -> tuple[Tensor, Any]:
         tokens, (h, w) = self.model.prepare_tokens_with_masks(images)

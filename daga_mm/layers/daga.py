@@ -54,6 +54,14 @@ class AttentionEncoder(nn.Module):
         return instruction if self.unpooled is None else instruction + self.unpooled(encoded)
 
 
+class HeadsEncoder(nn.Module):
+    """What each head looks at, as it is: nothing is learned between the attention and the gate of `HeadsDAGA`."""
+
+    def forward(self, guidance: Tensor) -> Tensor:
+        """Maps (B, heads, h, w) in [0, 1] -> instruction (B, heads, h, w), each map over its mean, less 1."""
+        return guidance / (guidance.mean(dim=(2, 3), keepdim=True) + 1e-6) - 1
+
+
 class DAGA(nn.Module):
     """Adapt patch tokens as the instruction says; the identity until it has been trained.
 
@@ -95,11 +103,41 @@ class DAGA(nn.Module):
             instruction: (B, I, 1, 1) or (B, I, h', w'); another grid than the patches' is resized to it.
             grid: Patch grid (h, w).
         """
+        return self._generate(instruction, grid).sigmoid()
+
+    def _generate(self, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
         if instruction.shape[2:] != (1, 1) and instruction.shape[2:] != grid:
             instruction = F.interpolate(instruction, size=grid, mode='bilinear', align_corners=False)
-        return self.gate_generator(instruction.flatten(2).transpose(1, 2)).sigmoid()
+        return self.gate_generator(instruction.flatten(2).transpose(1, 2))
 
     def forward(self, patches: Tensor, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
         """Patches (B, h·w, D) -> adapted patches of the same shape."""
         update = self.up(F.gelu(self.down(self.norm(patches))))  # (B, h·w, D)
         return patches + self.mixing * self.gate(instruction, grid) * update
+
+
+class HeadsDAGA(DAGA):
+    """DAGA with a gate that is linear in the patch's attention from each head; 1/2 at first, as a sigmoid's is.
+
+    Not the method's: the form in which the attention was seen to matter (docs/evidence.md).
+
+    Args:
+        embed_dims: Channels D of the tokens.
+        num_heads: Heads of the trunk's attention.
+        bottleneck_dim: Channels between the two projections.
+        mixing_init: Start of the learnable mixing weight.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, bottleneck_dim: int = 96, mixing_init: float = 0.1) -> None:
+        super().__init__(embed_dims, num_heads, bottleneck_dim, mixing_init)
+        nn.init.zeros_(self.gate_generator.weight)
+        nn.init.constant_(self.gate_generator.bias, 0.5)
+
+    def gate(self, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Gates (B, h·w, D), of any size.
+
+        Args:
+            instruction: (B, heads, h', w'), of `HeadsEncoder`; another grid than the patches' is resized to it.
+            grid: Patch grid (h, w).
+        """
+        return self._generate(instruction, grid)

@@ -31,16 +31,16 @@ def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 
 def normalize_map(attention: Tensor) -> Tensor:
-    """Stretch each image's map to [0, 1].
+    """Stretch each map to [0, 1].
 
     ``(a − min) / (max − min)`` without an epsilon, since the whole range of a row may be smaller than one.
 
     Args:
-        attention: (B, h, w).
+        attention: (B, h, w), or (B, heads, h, w).
 
     Returns:
-        (B, h, w) in [0, 1]; all zeros where an image's map is constant.
+        The same shape, in [0, 1]; all zeros where a map is constant.
     """
-    low = attention.amin(dim=(1, 2), keepdim=True)
-    span = attention.amax(dim=(1, 2), keepdim=True) - low
+    low = attention.amin(dim=(-2, -1), keepdim=True)
+    span = attention.amax(dim=(-2, -1), keepdim=True) - low
     return torch.where(span > 0, (attention - low) / span.where(span > 0, 1), 0)

@@ -23,7 +23,7 @@ def frozen_twin(model: DAGAViT, **kwargs) -> DAGAViT:
 
 
 @pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'scale': 0.5}, {'source': 'inline'}, {'layer': 1}])
-@pytest.mark.parametrize('gate', ['channel', 'token'])
+@pytest.mark.parametrize('gate', ['channel', 'token', 'heads'])
 def test_identity_at_the_start_bit_for_bit(tiny, images, guidance, gate):
     model = tiny(fresh=True, guidance=guidance, daga_cfg=dict(gate=gate))
     for ours, frozen in zip(model(images), frozen_twin(model)(images), strict=True):
@@ -169,6 +169,26 @@ def test_scale_runs_guidance_on_a_smaller_image(tiny, images):
     small = nn.functional.interpolate(images, size=(32, 48), mode='bilinear', antialias=True)
     torch.testing.assert_close(seen[0], model.guidance_map(small), atol=1e-5, rtol=1e-5)
     assert model.guidance_map(images).shape == (2, 4, 6), 'always full resolution'
+
+
+@pytest.mark.parametrize('guidance', [{'source': 'frozen'}, {'scale': 0.5}, {'source': 'inline'}])
+def test_heads_guide_one_by_one(tiny, images, guidance):
+    model = tiny(guidance=guidance, daga_cfg=dict(gate='heads'), daga_layers=(0, 1), out_indices=(2,)).train()
+    seen = []
+    for encoder in model.adapters['encoders'].values():
+        encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    sum((out * torch.randn_like(out)).sum() for out in model(images)).backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.adapters.parameters())
+    assert {tuple(maps.shape) for maps in seen} == {(2, 3, 2, 3) if 'scale' in guidance else (2, 3, 4, 6)}
+    assert all(maps.amin() == 0 and maps.amax() == 1 for maps in seen)
+    if guidance == {'source': 'frozen'}:
+        tokens, positions = model.trunk.embed(images)
+        for index in range(3):
+            tokens = model.trunk.block(index, tokens, positions)
+        rows = model.trunk.class_attention(3, tokens, positions)[..., model.trunk.num_prefix_tokens :]
+        torch.testing.assert_close(seen[0], normalize_map(rows.unflatten(2, (4, 6))))
+    expected = tiny(guidance=guidance).guidance_map(images)
+    torch.testing.assert_close(model.guidance_map(images), expected)  # the mean of heads, whatever guides
 
 
 class LargestTensor(TorchDispatchMode):

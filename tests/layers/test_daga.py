@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daga_mm.layers import DAGA, AttentionEncoder
+from daga_mm.layers import DAGA, AttentionEncoder, HeadsDAGA, HeadsEncoder
 
 
 @pytest.mark.parametrize(('gate', 'shape'), [('channel', (2, 16, 1, 1)), ('token', (2, 16, 3, 5))])
@@ -70,3 +70,17 @@ def test_every_parameter_learns_after_one_step():
         daga(patches, encoder(guidance), (3, 5)).pow(2).sum().backward()
         optimizer.step()
     assert [name for name, p in parameters if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_a_gate_of_heads_is_linear_in_what_they_look_at():
+    maps = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    instruction = HeadsEncoder()(maps)
+    torch.testing.assert_close(instruction.mean(dim=(2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    daga = HeadsDAGA(8, num_heads=3, bottleneck_dim=4)
+    assert torch.equal(daga.gate(instruction, (4, 6)), torch.full((2, 24, 8), 0.5)), 'as a sigmoid starts'
+    torch.nn.init.normal_(daga.gate_generator.weight)
+    by_hand = daga.gate_generator.weight @ (maps[1, :, 2, 5] / maps[1].mean(dim=(1, 2)) - 1) + 0.5
+    torch.testing.assert_close(daga.gate(instruction, (4, 6))[1, 2 * 6 + 5], by_hand, atol=1e-4, rtol=1e-4)
+    assert daga.gate(instruction, (8, 12)).shape == (2, 96, 8)
+    patches = torch.randn(2, 24, 8)
+    assert torch.equal(daga(patches, instruction, (4, 6)), patches), 'the identity at first'

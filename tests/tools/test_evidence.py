@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from daga_mm.backbones import DAGAViT
+
 from ..conftest import REPOSITORY
 
 FOLDER = REPOSITORY / 'tools/analysis_tools'
@@ -114,6 +116,23 @@ def test_the_maps_of_others_and_constant_ones_are_what_they_say(experiments, ima
     torch.testing.assert_close(one_by_one, shuffled, atol=1e-4, rtol=1e-4)
     over_images = [layer['over_images'] for layer in cifar.gates(backbone_of['constant']['backbone'], images).values()]
     assert max(over_images) < 1e-6
+
+
+def test_the_form_that_wins_is_the_packages_gate_of_heads(experiments, images):
+    cifar = experiments.cifar
+    form = cifar.build('daga', dict(form='linear_heads'), 0)
+    train(cifar, form, images)
+    state = form['backbone'].adapters.state_dict()
+    ours = DAGAViT(
+        cifar.ARCH, daga_layers=form['backbone'].daga_layers, daga_cfg=dict(gate='heads', **cifar.DAGA_CFG),
+        out_indices=(-1,), out_type='cls_avg',
+    ).eval()  # fmt: skip
+    ours.trunk.load_state_dict(form['backbone'].trunk.state_dict())
+    ours.adapters.load_state_dict(state)
+    with torch.no_grad():
+        theirs, same = form.eval()['backbone'](images), ours(images)
+    torch.testing.assert_close(same, theirs, atol=1e-5, rtol=1e-5)
+    assert cifar.gates(form['backbone'], images)['1']['over_patches'] > 0, 'the maps are used'
 
 
 def test_no_gate_is_no_gate(experiments, images):

@@ -42,6 +42,7 @@ def test_what_daga_does(tiny, images):
     assert streams.mixing[2] == pytest.approx(0.1)
     assert (streams.updates[3] > 0).all()
     assert compare_streams(tiny(daga_cfg=dict(gate='token')), images).gates[0].shape == (2, 24, 48)
+    assert compare_streams(tiny(daga_cfg=dict(gate='heads')), images).gates[0].shape == (2, 24, 48)
     fresh = compare_streams(tiny(fresh=True), images)
     assert all(update.eq(0).all() for update in fresh.updates.values())
     assert torch.equal(fresh.frozen.attention[3], fresh.adapted.attention[3])

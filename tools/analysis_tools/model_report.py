@@ -43,7 +43,7 @@ from daga_mm.engine import (
     make_parser,
     one_line_errors,
 )
-from daga_mm.layers import AttentionEncoder
+from daga_mm.layers import AttentionEncoder, HeadsEncoder
 
 STATES = {'AdamW': 2, 'Adam': 2, 'SGD': 1}  # tensors that an optimiser keeps per parameter; SGD with momentum
 
@@ -236,6 +236,8 @@ def describe_daga(backbone: DAGAViT) -> dict[str, Any]:
     gate = None  # of an adapter of somebody's own, docs/extending.md
     if isinstance(encoder, AttentionEncoder):
         gate = 'channel' if encoder.unpooled is None else 'token'
+    elif isinstance(encoder, HeadsEncoder):
+        gate = 'heads'
     frozen = backbone.guidance_source == 'frozen'
     guidance = dict(
         source=backbone.guidance_source,
