@@ -2,6 +2,7 @@
 
 import errno
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,19 +86,29 @@ def loader_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # A signal tells of it, whatever is done at that moment: what is done may have made an error of its own of it.
-        signal = next((one for one in _causes(error) if 'DataLoader worker (pid' in str(one)), None)
-        if signal is not None:
-            what = str(signal).splitlines()[0].rstrip('. ')
-        elif isinstance(error, ConnectionError | EOFError) and _in_loader(error):  # it died as it handed a batch over
-            what = f'A DataLoader worker is gone ({error})'
-        else:
+        try:
+            what = _lost_worker(error)
+        except RuntimeError as signal:  # it comes when it likes
+            what = _lost_worker(signal)
+        if what is None:
             raise
         raise RunError(
             f'{what}. Most often that is the system, short of memory or of shared memory (/dev/shm): take fewer '
             'workers (train_dataloader.num_workers) or smaller batches, give a container more (docker run '
             '--shm-size=16g). Then go on with --resume'
         ) from error
+
+
+def _lost_worker(error: BaseException) -> str | None:
+    """What is known of a worker that is gone, if that is what the error came of."""
+    # A signal tells of it, whatever is done at that moment: what is done may have made an error of its own of it.
+    signal = next((one for one in _causes(error) if 'DataLoader worker (pid' in str(one)), None)
+    if signal is not None:
+        return str(signal).splitlines()[0].rstrip('. ')
+    if isinstance(error, ConnectionError | EOFError) and _in_loader(error):  # it died as it handed a batch over
+        time.sleep(1)  # for the signal, which knows more
+        return f'A DataLoader worker is gone ({error})'
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 
-from daga_mm.engine import AtomicBackend, RunError
+from daga_mm.engine import AtomicBackend, RunError, errors
 
 from .toys import Do, Line, Points, toy_runner
 
@@ -112,6 +113,20 @@ def test_a_killed_worker_of_the_data_loader_is_told_as_such(tmp_path):
     with suppress(RuntimeError):  # where the run noticed by itself, PyTorch's signal of the same death is still to come
         time.sleep(2)
     assert is_whole(tmp_path / 'iter_2.pth', 2)
+
+
+@pytest.mark.parametrize('moment', ['_in_loader', 'time'])
+def test_the_signal_of_a_lost_worker_may_come_while_its_loss_is_looked_into(monkeypatch, moment):
+    def signal(*args) -> None:
+        raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. ')
+
+    monkeypatch.setattr(errors, '_in_loader', lambda error: True)
+    monkeypatch.setattr(errors, moment, SimpleNamespace(sleep=signal) if moment == 'time' else signal)
+    with (
+        pytest.raises(RunError, match=r'worker \(pid 7\) is killed by signal: Killed. Most often'),
+        errors.loader_errors(),
+    ):
+        raise ConnectionResetError(104, 'Connection reset by peer')
 
 
 def broken_image(runner) -> None:
