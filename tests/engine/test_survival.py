@@ -51,7 +51,6 @@ def images_read(work_dir: Path) -> list[str]:
 # After the kill the last checkpoint is one of the middle: of the 2nd or 4th iteration, of the 1st or 2nd epoch.
 KILLS = {'step': ('step', 5), 'save': ('save', 2), 'validation': ('val', 2)}
 QUICK = [
-    ('segmentation', 'save', 0),
     ('depth', 'validation', 2),
     ('classification', 'step', 2),
     ('detection', 'save', 0),

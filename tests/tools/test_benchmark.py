@@ -166,6 +166,7 @@ def test_a_step_of_a_task_is_split_into_its_parts(tmp_path):
     assert '2 synthetic images of 64×96' in result.stdout
 
 
+@pytest.mark.slow
 def test_loading_stands_beside_what_the_trunk_takes(tmp_path):
     root = WRITERS['ade20k'](tmp_path / 'ade20k', 3, 1, seed=0, size=(48, 64)) / 'ADEChallengeData2016'
     config = 'configs/mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
