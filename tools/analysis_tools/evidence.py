@@ -114,8 +114,7 @@ def run_all(todo: list[Cell], paths: Paths, results: Results, jobs: int, minutes
                 left = (time.time() - start) / done * (expected - done)
                 try:
                     found, seconds = future.result()
-                    device = 'cpu' if cell.alone else device_name(paths.device)
-                    results.write(cell, settings, found, seconds, device)
+                    results.write(cell, settings, found, seconds, device_of(cell, paths))
                     state = f'{seconds:.0f} s'
                 except Exception as error:  # whatever it is, the other cells are not to blame
                     failed.append(f'{cell.key}: {type(error).__name__}: {error}')
@@ -124,9 +123,9 @@ def run_all(todo: list[Cell], paths: Paths, results: Results, jobs: int, minutes
     return failed
 
 
-def device_name(device: str) -> str:
-    """What a result is said to have been computed on."""
-    return 'cpu' if device == 'cpu' else torch.cuda.get_device_name(device)
+def device_of(cell: Cell, paths: Paths) -> str:
+    """What a cell's result is said to have been computed on; what is timed is timed on the CPU."""
+    return 'cpu' if cell.alone or paths.device == 'cpu' else torch.cuda.get_device_name(paths.device)
 
 
 def overview(plan: list[Cell], results: Results) -> str:
@@ -182,7 +181,7 @@ def repeat(cell: Cell, paths: Paths, results: Results) -> str:
         for name in now
         if name not in ('seconds', 'train_seconds', 'peak_mb') and now[name] != before['result'].get(name)
     ]
-    device = 'cpu' if cell.alone else device_name(paths.device)
+    device = device_of(cell, paths)
     if differences and (before.get('device', 'cpu'), before['torch']) != (device, torch.__version__):
         differences.append(
             f'before: {before.get("device", "cpu")}, torch {before["torch"]}; now: {device}, torch {torch.__version__}'
