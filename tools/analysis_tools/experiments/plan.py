@@ -22,6 +22,7 @@ DENSE_RATES = (1e-3, 3e-3, 1e-2)
 # Whose rate it takes that has none of its own: modules of the same kind, or a head on the same neck.
 RATE_OF = {'cifar_daga_all': 'cifar_daga', 'cifar_daga_last': 'cifar_daga'}
 RATE_OF |= {f'detection_{method}': f'segmentation_{method}' for method in scenes.METHODS}
+RATE_OF |= {f'{task}_heads': RATE_OF.get(f'{task}_daga', f'{task}_daga') for task in scenes.TASKS}
 SEEDS = range(5)
 FEWER = range(3)  # of what takes long, and is beside the first question
 TUNING_SEED = 100
@@ -147,8 +148,7 @@ def _dense() -> Iterator[Cell]:
 
 
 def _guidance_dense() -> Iterator[Cell]:
-    forms = [*product(SEEDS, _forms()), *product(FEWER, product(('token', 'heads'), CONTROLS))]
-    for seed, (form, maps) in forms:
+    for seed, (form, maps) in product(SEEDS, _forms('linear_heads')):
         settings = dict(task='segmentation', method='daga', seed=seed, form=form, maps=maps, guidance=FROZEN)
         yield _dense_cell('guidance_dense', f'{form}_{maps}_{seed}', settings)
 

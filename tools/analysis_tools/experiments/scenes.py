@@ -33,6 +33,7 @@ SECONDS = {'segmentation': 100, 'detection': 400, 'depth': 100}  # of a run, abo
 METHODS = {
     'frozen': 'neck and head alone',
     'daga': 'DAGA behind four blocks',
+    'heads': "the same with gate='heads'",
     'lora': 'LoRA (peft) on the attention of every block, of the size of DAGA',
     'full': 'full fine-tuning, rates falling by 0.75 from block to block',
 }
@@ -93,6 +94,8 @@ def run(
     if method == 'daga':
         options['model.backbone.type'] = 'daga_mm.GuidanceForm'
         options |= {f'model.backbone.{name}': value for name, value in backbone.items()}
+    elif method == 'heads':
+        options['model.backbone.daga_cfg.gate'] = 'heads'
     elif method == 'lora':
         options['model.backbone.type'] = 'daga_mm.LoRAViT'
     else:
