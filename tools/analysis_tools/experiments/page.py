@@ -357,6 +357,7 @@ def draw_transfer(found: Found, prices: dict[str, dict[str, float]]) -> Any:
     if not methods:
         return None
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), sharey=True)
+    points: dict[Any, dict[str, tuple[float, float]]] = {axis: {} for axis in axes}
     for name in methods:
         values = scores(found[name])
         trained = next(iter(found[name].values()))['trained']
@@ -365,10 +366,17 @@ def draw_transfer(found: Found, prices: dict[str, dict[str, float]]) -> Any:
             if place is not None:
                 deviation = np.std(values, ddof=1) if len(values) > 1 else 0
                 axis.errorbar(place, np.mean(values), deviation, fmt='o', color=COLOURS[name], capsize=3)
-                axis.annotate(name, (place, np.mean(values)), xytext=(5, 5), textcoords='offset points', fontsize=9)
-        axes[0].set_xscale('log')
+                points[axis][name] = place, float(np.mean(values))
+    axes[0].set_xscale('log')
     for axis in axes:
         axis.margins(x=0.12)  # room for names
+        axis.autoscale_view()
+        pixels = {name: axis.transData.transform(point) for name, point in points[axis].items()}
+        for name, (x, y) in pixels.items():
+            # A name stands to the right of its point, but where another point is.
+            left = any(0 < other[0] - x < 60 and abs(other[1] - y) < 20 for other in pixels.values())
+            style: dict[str, Any] = dict(xytext=(-5 if left else 5, 5), ha='right' if left else 'left')
+            axis.annotate(name, points[axis][name], textcoords='offset points', fontsize=9, **style)
     axes[0].set_xlabel('trained parameters')
     axes[1].set_xlabel('time of a training epoch / full fine-tuning')
     axes[0].set_ylabel('accuracy, percent')
