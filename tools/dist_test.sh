@@ -1,46 +1,5 @@
 #!/usr/bin/env bash
 # Test in several processes, on GPUs or, where there are none, on the CPU.
-set -euo pipefail
-
-usage() {
-    cat <<USAGE
-usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [OPTIONS of tools/test.py]
-
-Starts GPUS processes of tools/test.py on this machine: one per GPU, or that many on the CPU where there is none.
-On several machines, run it on each of them at about the same time:
-
-  NNODES        how many machines there are (default: 1)
-  NODE_RANK     which of them this is, from 0 (default: 0)
-  MASTER_ADDR   the address of machine 0 (default: 127.0.0.1)
-  PORT          a free port of machine 0, the same for all (default: 29500)
-  PYTHON        the Python to run (default: python)
-USAGE
-}
-
-case "${1:-}" in -h | --help) usage && exit ;; esac
-if [ "$#" -lt 3 ]; then
-    usage >&2
-    exit 2
-fi
-CONFIG=$1
-CHECKPOINT=$2
-GPUS=$3
-shift 3
-TOOLS=$(dirname "$0")
-PYTHON=${PYTHON:-python}
-PORT=${PORT:-29500}
-if [ "${NODE_RANK:-0}" = 0 ]; then # the others come to its port
-    "$PYTHON" -c '
-import socket, sys
-try:
-    socket.create_server(("", int(sys.argv[1])))
-except OSError as error:
-    sys.exit(f"dist_test.sh: port {sys.argv[1]}: {error.strerror}; PORT=NUMBER names another one")' "$PORT"
-fi
-PYTHONPATH="$TOOLS/..:${PYTHONPATH:-}" exec "$PYTHON" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="$PORT" \
-    --nproc_per_node="$GPUS" \
-    "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"
+SCRIPT=test.py
+ARGUMENTS=(CONFIG CHECKPOINT)
+. "$(dirname "$0")/launchers/dist.sh"
