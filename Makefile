@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml $(REQUIREMENTS) requirements/constraints.txt
 demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one picture
 	@$(RUN) demo/demo.py
 
-test: $(STAMP)  ## the whole test suite
+test: $(STAMP)  ## the test suite, but for what takes long
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal  # a thread each: more would wait for one another
 
 test-slow: $(STAMP)  ## kills, launchers, mim; with DAGA_MM_SAMPLES=/path, real images to learn

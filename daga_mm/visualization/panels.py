@@ -138,7 +138,7 @@ def draw_gates(gates: Mapping[int, Tensor], mixing: Mapping[int, float], updates
     left.boxplot(values, positions=places, whis=(1, 99), showfliers=False, patch_artist=True,
                  boxprops=dict(facecolor='#cfe3f5'), medianprops=dict(color='#d1495b'))  # fmt: skip
     left.axhline(0.5, color='0.6', linewidth=0.8, linestyle=':')
-    left.set(title='gates of all channels', ylabel='gate, 0 to 1')
+    left.set(title='gates of all channels', ylabel='gate')
     middle.bar(places, [mixing[block] for block in blocks], color='#2e86ab')
     middle.axhline(0, color='0.3', linewidth=0.8)
     middle.set(title='mixing weight')

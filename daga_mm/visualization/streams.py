@@ -33,7 +33,7 @@ class Streams:
         frozen: The trunk alone.
         adapted: The trunk with DAGA; without any it is the same as ``frozen``.
         num_tokens: N, prefix tokens and patches.
-        gates: (B, 1, D), or (B, h·w, D) for token gates, in (0, 1).
+        gates: (B, 1, D), or (B, h·w, D) where each patch has its own; in (0, 1), but for ``gate='heads'``.
         mixing: The mixing weight.
         updates: (B,), the norm of what DAGA adds to the patches, relative to theirs.
     """

@@ -122,6 +122,21 @@ def test_inline_guidance_costs_less(model_report):
     assert flops['inline'] < flops['frozen']
 
 
+@pytest.mark.parametrize(
+    ('gate', 'words'),
+    [
+        ('channel', 'a gate per channel'),
+        ('token', 'a gate per channel and patch'),
+        ('heads', 'a gate per channel and patch, linear in the attention of each head'),
+    ],
+)
+def test_every_gate_has_its_words(model_report, gate, words):
+    with torch.device('meta'):
+        model = DAGAViT(arch=TINY, daga_layers=(0, 2), daga_cfg=dict(gate=gate))
+    behind, _ = model_report.describe(model_report.describe_daga(model))
+    assert behind == f'behind blocks 0 2, counted from 0; {words}'
+
+
 def test_json_and_an_unknown_size(model_report, tmp_path, capsys):
     knn = REPOSITORY / 'demo/cifar10_knn.py'
     assert call(model_report, knn) == 'the pipeline names no size of images: give --size HEIGHT WIDTH'

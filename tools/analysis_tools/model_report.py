@@ -327,7 +327,12 @@ def describe(daga: dict[str, Any]) -> list[str]:
         return ['none: the trunk as it is']
     guidance = daga['guidance']
     layers = ' '.join(map(str, daga['layers']))
-    gates = {None: '', 'channel': '; a gate per channel', 'token': '; a gate per channel and patch'}[daga['gate']]
+    gates = {
+        None: '',
+        'channel': '; a gate per channel',
+        'token': '; a gate per channel and patch',
+        'heads': '; a gate per channel and patch, linear in the attention of each head',
+    }[daga['gate']]
     if guidance['source'] == 'inline':
         source = "each guided by its own block's class-to-patch attention, in the adapted stream"
     else:

@@ -17,10 +17,10 @@ FORMS = {
     'times': "the map, over its mean, multiplies each patch's update",
     'standard': 'as channel, of maps with mean 0 and deviation 1 in place of range 0 to 1',
     'normed': 'as channel, with a layer norm on the instruction, so that small differences between images grow',
-    'heads': 'as token, of the maps of all heads in place of their mean',
+    'heads': 'as token, of the maps of all heads in place of their mean; not what the package calls heads',
     'blocks': 'as token, of the maps of this and all earlier DAGA layers',
     'times_heads': "each head's map, over its mean, multiplies its share of the update's channels",
-    'linear_heads': 'a gate per patch, linear in its attention from each head, 1/2 at the start',
+    'linear_heads': "the package's gate='heads': one per patch, linear in its attention from each head, 1/2 at first",
     'reference': "the method's with its published start: zero gate weights, batch norms, the norm on the sum",
 }
 MAPS = {

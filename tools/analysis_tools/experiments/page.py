@@ -241,7 +241,7 @@ def transfer(found: Found, prices: dict[str, dict[str, float]]) -> str:
             ]
         )
     head = ['method', 'trained', 'accuracy', 'corrupted', 'epochs to the goal', 'seconds to the goal', 'epoch, s']
-    return table([*head, 'epoch / full', 'inference / full', 'memory, MiB'], rows)
+    return table([*head, 'epoch, full = 1', 'inference, full = 1', 'memory, MiB'], rows)
 
 
 def target(found: Found) -> float | None:

@@ -163,6 +163,7 @@ def _inside() -> Iterator[Cell]:
         'bottleneck_64': dict(daga_cfg=dict(bottleneck_dim=64)),
         'layers_45': dict(daga_layers=(4, 5)),
         'layers_12': dict(daga_layers=(1, 2)),
+        'gate_heads': dict(form='linear_heads'),
         'start_reference': dict(form='reference', guidance=FROZEN),
     }
     for seed in FEWER:
