@@ -183,3 +183,20 @@ def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
     drawn = {path.name: cv2.imread(str(path)) for path in (tmp_path / 'out/vis').iterdir()}
     assert set(drawn) == {'a.png', 'b.jpg'}
     assert all(picture.shape == (48, 64, 3) and picture.std() > 1 for picture in drawn.values())
+
+
+def test_averaged_weights_are_saved_without_the_trunk_and_resumed(config):
+    """mmengine's EMAHook saves the averaged weights as the model's, and what is trained beside them."""
+    hooks = [*config().custom_hooks, dict(type='EMAHook', momentum=0.3)]
+    runner = Runner.from_cfg(config(custom_hooks=hooks))
+    runner.train()
+    again = Runner.from_cfg(config(custom_hooks=hooks, resume=True, load_from=f'{runner.work_dir}/iter_2.pth'))
+    again.train()
+    one, other = (torch.load(f'{run.work_dir}/iter_4.pth', weights_only=True) for run in (runner, again))
+    for part in ('state_dict', 'ema_state_dict'):
+        assert not any('.trunk.' in key for key in one[part])
+        assert one[part].keys() == other[part].keys() and same(list(one[part].values()), list(other[part].values()))
+    backbone = runner.model.backbone
+    averaged, current = backbone.fingerprints(one['state_dict'], 'backbone.'), backbone.fingerprints()
+    assert one['meta']['fingerprints'] == {'trunk': current['trunk'], 'adapters': averaged['adapters']}
+    assert averaged['adapters'] != current['adapters']

@@ -4,8 +4,9 @@
 
 Pictures go to DIR/vis, under the names of the images. A checkpoint without the trunk finds it where it
 was in training, or in the folder DINOV3_CHECKPOINTS.
-Detections come as JSON too, in DIR/preds, and segmentation as label maps, in DIR/pred.
-Depth comes as 16-bit millimetres too, in DIR/depth, and with --focal-length as coloured point clouds in DIR/points.
+Detections come as JSON too, in DIR/preds, and segmentation as label maps, in DIR/pred. Depth comes as 16-bit PNG, in
+DIR/depth: millimetres, or steps of 1/256 m where the model reaches beyond 65 m; and with --focal-length as coloured
+point clouds in DIR/points.
 """
 
 import argparse
@@ -66,6 +67,7 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
     from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
 
     config.test_pipeline = [step for step in config.test_pipeline if 'Annotation' not in step['type']]
+    scale = 1000 if config.model.decode_head.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
     device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
     model = init_model(config, args.checkpoint, device=device)
     require_fit(model, args.checkpoint)
@@ -79,7 +81,7 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
             image = image[..., ::-1]  # from BGR, which mmseg reads
             name = f'{Path(path).stem}.png'
             mmcv.imwrite(draw_depth(image, depth)[..., ::-1], str(args.out / 'vis' / name))
-            write_depth_png(args.out / 'depth' / name, depth)
+            write_depth_png(args.out / 'depth' / name, depth, scale)
             if args.focal_length:
                 write_point_cloud((args.out / 'points' / name).with_suffix('.ply'), image, depth, args.focal_length)
 

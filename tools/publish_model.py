@@ -40,14 +40,15 @@ def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[st
     Raises:
         ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
     """
-    state = {key: value.contiguous() for key, value in checkpoint['state_dict'].items()}
+    # Copies: weights that layers share are one tensor in a checkpoint, and safetensors takes each by itself.
+    state = {key: value.clone() for key, value in checkpoint['state_dict'].items()}
     prefix, _ = find_trunk(state)
     backbone = MODELS.build(config.model.backbone)
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     backbone.load_state_dict(own)  # brings the trunk, and checks all
     if with_trunk or not backbone.frozen:
         state = {key: value for key, value in state.items() if not key.startswith(prefix)}
-        state |= {prefix + key: value.contiguous() for key, value in backbone.state_dict().items()}
+        state |= {prefix + key: value.clone() for key, value in backbone.state_dict().items()}
     else:
         file = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
         if file is None:

@@ -288,7 +288,7 @@ class DAGAViT(BaseModule):
         num_depths = self.num_layers + 2
         if name.startswith('trunk.model.blocks.'):
             return int(name.split('.')[3]) + 1, num_depths
-        if name.startswith(('trunk.model.norm', 'trunk.model.fc_norm', 'trunk.model.cls_norm', 'adapters.')):
+        if name.startswith(('trunk.model.norm.', 'trunk.model.fc_norm.', 'trunk.model.cls_norm.', 'adapters.')):
             return num_depths - 1, num_depths
         return 0, num_depths
 

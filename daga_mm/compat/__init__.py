@@ -13,13 +13,14 @@ The import takes effect once, prints nothing, and imports neither mmcv nor torch
 
 from .mmcv_ops import install_operators, mmcv_kind
 from .multimodal import spare_multimodal
-from .safe_load import allow_mmengine_checkpoints, install_loaders, load_checkpoint_file
+from .safe_load import allow_mmengine_checkpoints, install_loaders, load_checkpoint_file, local_file
 
 __all__ = [
     'allow_mmengine_checkpoints',
     'install_loaders',
     'install_operators',
     'load_checkpoint_file',
+    'local_file',
     'mmcv_kind',
     'spare_multimodal',
 ]

@@ -6,6 +6,7 @@ default of ``torch.load`` since torch 2.6. The cure is to name exactly those typ
 stand-ins; unpickling stays restricted.
 """
 
+import hashlib
 import json
 import os
 import pickle
@@ -19,7 +20,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError, safe_open
@@ -153,10 +154,36 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """What mmengine calls for a URL: fetched once, into torch.hub's folder; errors as for `load_checkpoint_file`."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', os.path.basename(urlparse(filename).path))
-    if get_rank() == 0 and not path.exists():
+    """What mmengine calls for a URL; errors as for `load_checkpoint_file`, and OSError where it can not be fetched."""
+    return load_from_local(str(local_file(filename)), map_location)
+
+
+def local_file(name: str) -> Path | None:
+    """The file of a checkpoint: the path itself, or the copy of a URL in torch.hub's folder, fetched if need be.
+
+    All processes call this; one on each machine fetches.
+
+    Args:
+        name: A path, an http(s) URL, or an address of another kind.
+
+    Returns:
+        None for an address of another kind.
+
+    Raises:
+        OSError: The URL can not be fetched.
+    """
+    if '://' not in name:
+        return Path(name).expanduser()
+    if not name.startswith(('http://', 'https://')):
+        return None
+    remote = Path(urlparse(name).path)  # many files of that name are on the net: the URL's hash tells them apart
+    own_name = f'{remote.stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}{remote.suffix}'
+    path = Path(torch.hub.get_dir(), 'checkpoints', own_name)
+    if os.environ.get('LOCAL_RANK', '0') == '0' and not path.exists():  # every launcher sets it
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path))
+        try:
+            torch.hub.download_url_to_file(name, str(path))
+        except OSError as error:
+            raise OSError(f'{name} could not be fetched: {error}') from error
     barrier()
-    return load_from_local(str(path), map_location)
+    return path

@@ -13,9 +13,10 @@ from mmengine.runner import Runner
 
 from ..backbones import DAGAViT
 from ..registry import HOOKS
-from .atomic_backend import UNFINISHED
+from .atomic_backend import UNFINISHED, AtomicBackend
 from .errors import RunError, last_good
 from .exact_resume import share_buffers
+from .provenance import fingerprints
 from .sharded_strategy import plain_name
 
 
@@ -23,7 +24,8 @@ from .sharded_strategy import plain_name
 class CheckpointHook(_CheckpointHook):
     """mmengine's, but what it writes to a local disk appears at once, and what it replaces goes only after that.
 
-    Weights that are not finite are not saved. A disk that is full or gone ends the run in all ranks.
+    Weights that are not finite are not saved. A disk that is full or gone ends the run in all ranks. Fingerprints of
+    trunk and adapters are in ``meta['fingerprints']``.
 
     Args:
         interval: Epochs or iterations from one checkpoint to the next.
@@ -101,7 +103,8 @@ class CheckpointHook(_CheckpointHook):
         )
         self.last_ckpt = path
         if is_main_process():
-            self.file_backend.put_text(path, str(Path(runner.work_dir) / 'last_checkpoint'))
+            # Beside the logs, where --resume looks, wherever the checkpoint itself goes.
+            AtomicBackend().put_text(path, str(Path(runner.work_dir) / 'last_checkpoint'))
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             self.keep_ckpt_ids.append(step)  # a deque that lets go of the oldest
         for old in outdated:
@@ -147,7 +150,11 @@ class CheckpointHook(_CheckpointHook):
                 f'the first. No checkpoint was written. {last_good(runner.work_dir)}. A lower learning rate, a longer '
                 'warm-up or optim_wrapper.clip_grad may help'
             )
+        # Last of all hooks: EMAHook has put the averaged weights here, and the current ones beside them.
+        checkpoint['meta']['fingerprints'] = fingerprints(runner, state)
         if self.trained_only:
             for name, module in model.named_modules():
                 if isinstance(module, DAGAViT):
-                    module.leave_trunk_out(state, f'{name}.' if name else '')
+                    prefix = f'{name}.' if name else ''
+                    module.leave_trunk_out(state, prefix)
+                    module.leave_trunk_out(checkpoint.get('ema_state_dict', {}), f'module.{prefix}')

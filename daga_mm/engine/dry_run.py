@@ -122,7 +122,10 @@ def _checkpoint_size(runner: Runner, current: Mapping[str, torch.Tensor], traine
     runner.save_checkpoint(runner.work_dir, path.name, by_epoch=False, backend_args={'backend': 'atomic'})
     found: list[Any] = [0.0, '']
     if is_main_process():
-        saved = load_checkpoint_file(path)['state_dict']
+        content = load_checkpoint_file(path)
+        saved = content['state_dict']
+        if 'ema_state_dict' in content:  # EMAHook saves the averaged weights as the model's, and these in their place
+            saved = {key.removeprefix('module.'): value for key, value in content['ema_state_dict'].items()}
         lost = [name for name in trained if name not in saved]
         wrong = [key for key, value in saved.items() if key in current and not torch.equal(value, current[key].cpu())]
         found = [path.stat().st_size / 2**20, ', '.join([*lost, *wrong][:5])]

@@ -58,7 +58,7 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             options: dict[str, Any] = {'name': name, 'params': members}
             if self.base_lr is not None:
                 options['lr'] = self.base_lr * rates[name]
-            if self.base_wd is not None and name.endswith('no weight decay'):
+            if name.endswith('no weight decay'):  # also where the optimiser's own default is not 0
                 options['weight_decay'] = 0.0
             params.append(options)
             count = sum(parameter.numel() for parameter in members)

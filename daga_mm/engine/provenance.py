@@ -1,4 +1,4 @@
-"""Say whose numbers these are: fingerprints of the weights, in checkpoints and beside metrics."""
+"""Say whose numbers these are: fingerprints of the weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,16 +17,14 @@ from .sharded_strategy import whole_state
 
 @HOOKS.register_module()
 class ProvenanceHook(Hook):
-    """Write the fingerprints of trunk and adapters into every checkpoint and every file of metrics.
+    """Write the fingerprints of trunk and adapters beside metrics; `CheckpointHook` writes them into checkpoints.
 
-    In a checkpoint they are ``meta['fingerprints']``; in the JSON file of a test, ``trunk`` and ``adapters``; in the
-    log of a training run, the line before each validation's.
+    In the JSON file of a test they are ``trunk`` and ``adapters``; in the log of a training run, the line before each
+    validation's.
     """
 
-    priority = 'HIGH'  # the logger, which writes the file of a test, comes after
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta']['fingerprints'] = fingerprints(runner, checkpoint['state_dict'])
+    # The logger, which writes the file of a test, comes after, and so does EMAHook, which takes its weights back.
+    priority = 'HIGH'
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._write_line(runner, fingerprints(runner))

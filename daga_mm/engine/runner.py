@@ -1,6 +1,5 @@
 """mmengine's Runner, whose errors about files are for its user."""
 
-from pathlib import Path
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -9,6 +8,7 @@ from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..compat import local_file
 from .checked_pipeline import check_pipelines, classes_of
 from .checkpoint_fit import require_fit, require_resumable
 from .errors import RunError, as_run_error, run_errors, setting_errors
@@ -47,15 +47,17 @@ class Runner(_Runner):
         """mmengine's, of a file that fits."""
         starts_training = isinstance(self._train_loop, BaseLoop) and not self._resume  # train() has built it
         with as_run_error(OSError, ValueError):
-            if '://' not in filename:
-                require_fit(self.model, str(Path(filename).expanduser()), whole=not starts_training)
+            path = local_file(filename)
+            if path is not None:
+                require_fit(self.model, str(path), whole=not starts_training)
             return super().load_checkpoint(filename, *args, **kwargs)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """mmengine's, of a file with the state of a training."""
-        if '://' not in filename:
-            with as_run_error(OSError, ValueError):
-                require_resumable(str(Path(filename).expanduser()))
+        with as_run_error(OSError, ValueError):
+            path = local_file(filename)
+            if path is not None:
+                require_resumable(str(path))
         super().resume(filename, *args, **kwargs)
 
     def build_dataloader(  # type: ignore[override]  # static upstream; loops call it on a runner
@@ -112,6 +114,8 @@ def checked(loader: DataLoader, model: Any) -> DataLoader:
     """
     model = model.module if is_model_wrapper(model) else model
     for dataset in check_pipelines(loader.dataset):
+        if 'thing_classes' in (getattr(dataset, 'metainfo', None) or {}):
+            continue  # panoptic: one head has some of the classes, another the rest
         count = len(classes_of(dataset))
         for name, module in model.named_modules():
             known = getattr(module, 'num_classes', None)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from mmengine.dist import all_gather_object, get_dist_info
@@ -60,7 +61,8 @@ class FeatureBank:
         dataset: Any = dataloader.dataset
         rank, world_size = get_dist_info()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        parts = [self.path.with_suffix(f'.{rank}-of-{world_size}.part') for rank in range(world_size)]
+        job = on_rank_zero(lambda: uuid4().hex[:8])  # others may fill the same bank at the same time
+        parts = [self.path.with_suffix(f'.{job}-{rank}.part') for rank in range(world_size)]
         indices, features, bad = _forward(model, dataloader, self.path.stem)
         bad = min((index for index in all_gather_object(bad) if index is not None), default=None)
         if bad is not None:
@@ -70,11 +72,11 @@ class FeatureBank:
         del features
         all_gather_object(None)  # until all parts are written
         try:
-            on_rank_zero(lambda: self._assemble(parts, dataset))
+            on_rank_zero(lambda: self._assemble(parts, self.path.with_suffix(f'.{job}.part'), dataset))
         finally:
             parts[rank].unlink(missing_ok=True)
 
-    def _assemble(self, parts: list[Path], dataset: Any) -> None:
+    def _assemble(self, parts: list[Path], whole: Path, dataset: Any) -> None:
         total = len(dataset)
         seen = torch.zeros(total, dtype=torch.bool)
         features = torch.empty(0)
@@ -94,7 +96,6 @@ class FeatureBank:
                 'visit all of them, and the data set must number its samples itself (no wrapper around it)'
             )
         labels = torch.tensor([_label(dataset.get_data_info(index)) for index in range(total)])
-        whole = self.path.with_suffix('.part')
         save_file({'features': features, 'labels': labels}, whole, metadata=self.record)
         whole.replace(self.path)
         print_log(f'{total:,} features of {features.shape[1]} channels written to {self.path}', 'current')

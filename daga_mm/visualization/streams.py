@@ -87,7 +87,8 @@ def _compare(backbone: DAGAViT, images: Tensor) -> Streams:
 
     def enters(index: int, entering: Tensor) -> None:
         # The guidance may come this way too, before the adapted stream does: the last call is the adapted one's.
-        if entering.shape[1] == num_tokens:  # not the guidance of a smaller image
+        # Not the guidance of a smaller image, nor what it goes on to behind the last output.
+        if entering.shape[1] == num_tokens and index <= backbone.out_indices[-1]:
             adapted.attention[index] = attention(index, entering)
             if index - 1 in backbone.out_indices:
                 adapted.maps[index - 1] = feature_map(entering)

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
-from daga_mm.compat import allow_mmengine_checkpoints, load_checkpoint_file
+from daga_mm.compat import allow_mmengine_checkpoints, load_checkpoint_file, local_file
 
 RESUME = """
 import pickle, sys
@@ -171,9 +172,9 @@ def test_mmengine_refuses_code_even_where_torch_is_told_to_trust(scheme, tmp_pat
     """torch.hub, which loads URLs for mmengine, trusts every file; the variable makes torch.load do so too."""
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    (tmp_path / 'hub/checkpoints').mkdir(parents=True)
-    path = tmp_path / 'hub/checkpoints/model.pth'
+    path = tmp_path / 'model.pth'
     torch.save({'state_dict': {}, 'extra': Call(exec, CODE)}, path)
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, to: shutil.copy(path, to))
     with pytest.raises(ValueError, match='it asks for exec, which'):
         CheckpointLoader.load_checkpoint(f'{scheme}model.pth' if scheme else str(path))
 
@@ -187,9 +188,26 @@ def test_a_url_is_fetched_once(tmp_path, monkeypatch):
 
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     monkeypatch.setattr(torch.hub, 'download_url_to_file', fetch)
-    for _ in range(2):
-        assert CheckpointLoader.load_checkpoint('https://example.org/a/model.pth?download=1')['weight'] == 1
-    assert fetched == ['https://example.org/a/model.pth?download=1']
+    urls = ['https://example.org/a/model.pth?download=1', 'https://example.org/b/model.pth']  # not the same file
+    for url in (*urls, *urls):
+        assert CheckpointLoader.load_checkpoint(url)['weight'] == 1
+    assert fetched == urls
+
+
+def test_a_url_that_can_not_be_fetched_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with pytest.raises(OSError, match=r'http://127\.0\.0\.1:9/model\.pth could not be fetched: .*refused'):
+        CheckpointLoader.load_checkpoint('http://127.0.0.1:9/model.pth')
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_one_process_of_a_machine_fetches(rank, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setenv('LOCAL_RANK', str(rank))
+    fetched = []
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, to: fetched.append(url))
+    local_file('https://example.org/model.pth')
+    assert len(fetched) == 1 - rank
 
 
 def test_a_config_in_a_checkpoint_is_not_handed_on(tmp_path):

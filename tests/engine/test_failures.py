@@ -3,15 +3,18 @@
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.dataset import Compose
+from mmengine.fileio import LocalBackend, register_backend
 
-from daga_mm.engine import AtomicBackend, RunError, errors
+from daga_mm.engine import AtomicBackend, CheckpointHook, RunError, errors
+from daga_mm.engine.runner import checked
 
 from .toys import Do, Line, Points, toy_runner
 
@@ -87,6 +90,22 @@ def test_the_old_ones_go_after_the_new_one_is_whole(tmp_path, monkeypatch):
     assert files(tmp_path) == ['best_score_iter_6.pth', 'iter_6.pth']
 
 
+def test_a_run_says_on_its_own_disk_where_its_last_checkpoint_is(tmp_path):
+    written = []
+
+    @register_backend('elsewhere', force=True)
+    class Elsewhere(LocalBackend):
+        def put_text(self, obj, filepath, encoding='utf-8'):
+            written.append(filepath)
+
+    runner = toy_runner(tmp_path / 'run', steps=2)
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    hook.out_dir, hook.backend_args = str(tmp_path / 'out'), {'backend': 'elsewhere'}
+    runner.train()
+    assert not written, 'mmengine looks for it in the work dir'
+    assert Path((tmp_path / 'run/last_checkpoint').read_text()) == tmp_path / 'out/run/iter_2.pth'
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     def spoil(runner) -> None:
         runner.model.slope.weight.data.fill_(torch.inf)
@@ -157,3 +176,14 @@ def test_all_ranks_hear_what_ended_one_of_them(tmp_path):
     assert (tmp_path / 'error0').read_text() == 'rank 1: 7.jpg can not be read'
     last = Path((tmp_path / 'last_checkpoint').read_text())  # the first rank may have saved once more
     assert is_whole(last, int(last.stem.removeprefix('iter_')))
+
+
+@pytest.mark.parametrize(('metainfo', 'fits'), [({}, False), ({'thing_classes': ('chair',)}, True)])
+def test_a_head_has_all_classes_unless_they_are_split_in_things_and_stuff(metainfo, fits):
+    data = SimpleNamespace(pipeline=Compose([]), metainfo={'classes': ('chair', 'wall'), **metainfo})
+    model = torch.nn.Module()
+    model.head = torch.nn.Module()
+    model.head.num_classes = 1
+    expected = nullcontext() if fits else pytest.raises(RunError, match=r'has 2 classes, model\.head 1: set its')
+    with expected:
+        checked(SimpleNamespace(dataset=data), model)

@@ -81,6 +81,7 @@ def test_layer_decay_falls_block_by_block(tiny):
     rates = {name: options['lr'] / LR for name, options in groups(model, layer_decay_rate=0.5).items()}
     assert rates['head.weight'] == rates['neck.levels.0.1.weight'] == 1
     assert rates['backbone.trunk.model.norm.weight'] == 1
+    assert model.backbone.get_layer_depth('trunk.model.norm_pre.weight') == (0, 6), 'of CLIP, behind the embedding'
     blocks = [rates[f'backbone.trunk.model.blocks.{i}.attn.qkv.weight'] for i in range(4)]
     assert blocks == pytest.approx([0.5**4, 0.5**3, 0.5**2, 0.5])
     assert rates['backbone.trunk.model.patch_embed.proj.weight'] == pytest.approx(0.5**5)
@@ -111,3 +112,13 @@ def test_a_step_moves_what_is_trained_and_nothing_else(tiny, images):
         wrapper.update_params(sum(x.square().mean() for x in model(images)))
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_norms_are_spared_where_the_weight_decay_is_the_optimisers_own(tiny):
+    model = Model(tiny())
+    cfg = dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=LR), constructor='daga_mm.DAGAOptimWrapperConstructor'
+    )
+    decays = {group['name']: group['weight_decay'] for group in build_optim_wrapper(model, cfg).optimizer.param_groups}
+    assert {name.endswith(', no weight decay') for name in decays} == {True, False}
+    assert all((decay == 0) == name.endswith(', no weight decay') for name, decay in decays.items())

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from safetensors import safe_open
 
-from daga_mm.evaluation import FeatureBank, read_bank
+from daga_mm.evaluation import FeatureBank, feature_bank, read_bank
 from daga_mm.evaluation.feature_bank import describe
 from daga_mm.evaluation.ranks import on_rank_zero
 
@@ -71,6 +71,21 @@ def test_features_are_the_backbones_in_the_order_of_the_data_set(bank, model, im
             expected = model.backbone(data['inputs'])[0][0]
         assert torch.equal(features[index], expected)
     assert [path.name for path in bank.path.parent.iterdir()] == [bank.path.name], 'nothing else is left behind'
+
+
+def test_two_jobs_may_fill_one_bank_at_the_same_time(bank, model, images, tmp_path, monkeypatch):
+    mine = bank_of(model, images, tmp_path)
+    save = feature_bank.save_file
+
+    def meanwhile(*args, **kwargs):
+        monkeypatch.setattr(feature_bank, 'save_file', save)
+        save(*args, **kwargs)
+        bank_of(model, images, tmp_path).extract(model, images)  # the other job begins and ends now
+
+    monkeypatch.setattr(feature_bank, 'save_file', meanwhile)
+    mine.extract(model, images)
+    assert torch.equal(mine.load()[0], bank.load()[0])
+    assert [path.name for path in tmp_path.iterdir()] == [mine.path.name]
 
 
 def test_the_sampler_may_shuffle(bank, model, imagenet, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from daga_mm.backbones import DAGAViT
 
 from ..conftest import REPOSITORY
+from .conftest import load_tool
 
 FOLDER = REPOSITORY / 'tools/analysis_tools'
 
@@ -201,6 +202,19 @@ def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
     file.write_text(file.read_text().replace('"score": ', '"score": 1').replace('"device": "cpu"', '"device": "A GPU"'))
     result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
     assert result.returncode == 1 and 'score: ' in result.stderr and 'before: A GPU, torch 2' in result.stderr
+
+
+def test_a_killed_process_ends_the_run_and_not_the_page(experiments, tmp_path, monkeypatch):
+    (tmp_path / 'deadly.py').write_text('import os\n\n\ndef die(paths):\n    os.kill(os.getpid(), 9)\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from deadly import die
+
+    tool = load_tool('analysis_tools/evidence')
+    plan = [experiments.plan.Cell('transfer', name, die, {}, 1) for name in 'abc']
+    paths = experiments.paths.Paths(tmp_path, tmp_path, 'cpu')
+    results = experiments.results.Results(plan, tmp_path)
+    failed = tool.run_all(plan, paths, results, jobs=1, minutes=1)
+    assert len(failed) == 1 and failed[0].startswith('transfer/a: a process was killed')
 
 
 def test_what_is_missing_is_named(tmp_path):

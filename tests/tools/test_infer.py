@@ -99,3 +99,9 @@ def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):
         assert picture.shape[0] > 480 and picture.shape[1] > 2 * 640
         points = (tmp_path / 'out/points' / name).with_suffix('.ply').read_bytes()
         assert points.startswith(b'ply') and b'element vertex 6912' in points
+
+
+def test_depth_beyond_65_m_is_written_in_kittis_steps(images, tmp_path):
+    infer(DEPTH, images, tmp_path / 'out', **{'model.decode_head.max_depth': 80})
+    depth = cv2.imread(str(tmp_path / 'out/depth/a.png'), cv2.IMREAD_UNCHANGED) / 256
+    assert 20 < depth.mean() < 60, 'a random model sees the middle of its range'

@@ -5,6 +5,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import torch
 from mmengine.runner import Runner
 
@@ -94,9 +95,11 @@ def test_a_config_that_names_another_trunk_is_noticed(run, tmp_path):
     assert 'was trained on the trunk' in message
 
 
-def test_a_dry_run_reports_and_leaves_nothing(run, tmp_path, capsys):
-    name = f'visualizer.name={tmp_path}'
-    arguments = [run.config, '--dry-run', '--work-dir', tmp_path / 'new', '--cfg-options', name]
+@pytest.mark.parametrize('hooks', ['', ", dict(type='EMAHook')"], ids=['plain', 'averaged'])
+def test_a_dry_run_reports_and_leaves_nothing(hooks, run, tmp_path, capsys):
+    config, name = tmp_path / 'config.py', f'visualizer.name={tmp_path}'
+    config.write_text(f"_base_ = '{run.config}'\ncustom_hooks = [*_base_.custom_hooks{hooks}]\n")
+    arguments = [config, '--dry-run', '--work-dir', tmp_path / 'new', '--cfg-options', name]
     assert call(load_tool('train'), *arguments) is None
     report = capsys.readouterr().out
     assert all(word in report for word in ('parameters', 'batch       7 images', 'memory', 'written and read back'))
@@ -109,3 +112,11 @@ def test_a_dry_run_finds_what_is_wrong_before_it_costs_hours(run, tmp_path):
     arguments = [run.config, '--dry-run', '--work-dir', tmp_path / 'new', '--cfg-options', *options]
     assert 'is not finite in step' in call(load_tool('train'), *arguments)
     assert not (tmp_path / 'new').exists()
+
+
+def test_weights_that_layers_share_are_written_for_each(run):
+    checkpoint = load_checkpoint_file(run.checkpoint)
+    state = checkpoint['state_dict']
+    state['head.tied'] = state['head.fc.weight'].view_as(state['head.fc.weight'])
+    found, _ = load_tool('publish_model').publish(load_config(run.config), checkpoint, with_trunk=False)
+    assert torch.equal(safetensors.torch.load(safetensors.torch.save(found))['head.tied'], state['head.fc.weight'])

@@ -48,6 +48,11 @@ def test_what_daga_does(tiny, images):
     assert torch.equal(fresh.frozen.attention[3], fresh.adapted.attention[3])
 
 
+def test_guidance_from_behind_the_last_output_is_no_part_of_the_stream(tiny, images):
+    streams = compare_streams(tiny(guidance=dict(source='frozen'), daga_layers=(0,), out_indices=(1,)), images)
+    assert set(streams.frozen.attention) == set(streams.adapted.attention) == {0, 1}
+
+
 def test_nothing_stays_behind(tiny, images):
     model = tiny()
     compare_streams(model, images)

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing import get_context
 from pathlib import Path
@@ -116,6 +117,10 @@ def run_all(todo: list[Cell], paths: Paths, results: Results, jobs: int, minutes
                     found, seconds = future.result()
                     results.write(cell, settings, found, seconds, device_of(cell, paths))
                     state = f'{seconds:.0f} s'
+                except BrokenProcessPool:  # takes all cells that are running with it
+                    failed.append(f'{cell.key}: a process was killed; with fewer --jobs there is more memory for each')
+                    state = 'killed'
+                    waiting.clear()
                 except Exception as error:  # whatever it is, the other cells are not to blame
                     failed.append(f'{cell.key}: {type(error).__name__}: {error}')
                     state = f'failed, see {paths.log(cell.key)}'
