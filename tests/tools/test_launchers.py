@@ -52,6 +52,18 @@ def stand_in(folder, name: str, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
+def test_torchrun_gets_machines_processes_and_the_command(tmp_path):
+    stand_in(tmp_path, 'python', 'for word in "$@"; do echo "$word"; done')
+    options = dict(NNODES='2', NODE_RANK='1', MASTER_ADDR='there', PORT='1234')
+    result = run('dist_test', 'a b.py', 'c.pth', 4, '--work-dir', 'd e', PYTHON=str(tmp_path / 'python'), **options)
+    assert result.stdout.splitlines() == [
+        '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1', '--master_addr=there', '--master_port=1234',
+        '--nproc_per_node=4', 'tools/test.py', 'a b.py', 'c.pth', '--launcher', 'pytorch', '--work-dir', 'd e',
+    ]  # fmt: skip
+    result = run('dist_train', 'a.py', 8, PYTHON=str(tmp_path / 'python'), NODE_RANK='1')
+    assert result.stdout.splitlines()[-5:] == ['--nproc_per_node=8', 'tools/train.py', 'a.py', '--launcher', 'pytorch']
+
+
 def test_slurm_gets_tasks_resources_and_the_command(tmp_path):
     stand_in(tmp_path, 'srun', 'echo port=$MASTER_PORT; for word in "$@"; do echo "$word"; done')
     options = dict(GPUS='16', GPUS_PER_NODE='4', CPUS_PER_TASK='3', SRUN_ARGS='--gres=none --time=5', PORT='1234')
