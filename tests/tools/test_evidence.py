@@ -204,6 +204,7 @@ def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
     assert result.returncode == 1 and 'score: ' in result.stderr and 'before: A GPU, torch 2' in result.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_not_the_page(experiments, tmp_path, monkeypatch):
     (tmp_path / 'deadly.py').write_text('import os\n\n\ndef die(paths):\n    os.kill(os.getpid(), 9)\n')
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,8 +1,8 @@
 """Pictures of what a model sees, for the tasks that tests/test_runner.py does not train."""
 
 import json
-import subprocess
-import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from demo.scenes import render_scene
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
+from .conftest import call, load_tool
 
 DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 SEGMENTATION = 'mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
@@ -39,11 +40,10 @@ def infer(config_name, images, out, *arguments, meta=None, **changes):
     out.mkdir()
     torch.save({'state_dict': MODELS.build(config.model).state_dict(), 'meta': meta or {}}, out / 'random.pth')
     config.dump(out / 'config.py')
-    command = [sys.executable, '-W', 'ignore', REPOSITORY / 'tools/infer.py', images, out / 'config.py']
-    command += [out / 'random.pth', '--device', 'cpu', '--out', out, *arguments]
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert '2 pictures in' in result.stdout
+    options = ['--device', 'cpu', '--out', out, *arguments]
+    with redirect_stdout(StringIO()) as said:
+        assert call(load_tool('infer'), images, out / 'config.py', out / 'random.pth', *options) is None
+    assert '2 pictures in' in said.getvalue()
     return {path.name: cv2.imread(str(path)) for path in (out / 'vis').iterdir()}
 
 
@@ -85,9 +85,8 @@ def test_classes_are_drawn_and_written(images, tmp_path):
 def test_pictures_that_would_be_one_are_refused(images, tmp_path):
     for name in ('a.jpg', 'a.png'):
         (tmp_path / name).write_bytes((images / 'b.jpg').read_bytes())
-    command = [sys.executable, REPOSITORY / 'tools/infer.py', tmp_path, 'c.py', 'c.pth', '--out', tmp_path]
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    assert result.returncode == 1 and result.stderr.endswith('whose pictures would be one: a\n')
+    message = call(load_tool('infer'), tmp_path, 'c.py', 'c.pth', '--out', tmp_path)
+    assert message.endswith('whose pictures would be one: a')
 
 
 def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):
