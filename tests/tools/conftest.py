@@ -1,8 +1,14 @@
 """What tests of the tools share."""
 
 import importlib.util
+import os
+import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from subprocess import CompletedProcess
+from unittest import mock
 
 import pytest
 
@@ -31,3 +37,21 @@ def call(module, *arguments) -> str | None:
         except SystemExit as done:
             return done.code
     return None
+
+
+def run_script(path: str | Path, *arguments) -> CompletedProcess:
+    """Run a script of the repository as a process of its own would, without the time that its imports would take."""
+    path, out, err = REPOSITORY / path, StringIO(), StringIO()
+    code: str | int | None = 0
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        patch.syspath_prepend(str(path.parent))
+        patch.chdir(REPOSITORY)
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as done:
+            code = done.code
+    if isinstance(code, str):
+        err.write(f'{code}\n')
+        code = 1
+    return CompletedProcess(sys.argv, code or 0, out.getvalue(), err.getvalue())

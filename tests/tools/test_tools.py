@@ -1,14 +1,11 @@
 """The command lines: help texts, and one clear line for what can't be done."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from demo.scenes import write_ade20k
 
 from ..conftest import REPOSITORY
+from .conftest import run_script
 
 CONFIG = 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 KNN = 'configs/mmpretrain/knn_daga-vits16_cifar10.py'
@@ -16,14 +13,9 @@ COMMANDS = [path for path in (REPOSITORY / 'tools').rglob('*.py') if '__main__' 
 TOOLS = sorted(path.relative_to(REPOSITORY) for path in COMMANDS)
 
 
-def run(*command) -> subprocess.CompletedProcess:
-    environment = os.environ | {'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'}
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
-
-
 @pytest.mark.parametrize('tool', TOOLS, ids=str)
 def test_help_shows_an_example(tool):
-    result = run(sys.executable, tool, '--help')
+    result = run_script(tool, '--help')
     assert result.returncode == 0 and f'python {tool}' in result.stdout
 
 
@@ -50,7 +42,7 @@ def test_one_line_says_what_is_wrong(command, message, tmp_path):
     for split in ('train', 'test'):
         (tmp_path / split / 'cat').mkdir(parents=True)
         (tmp_path / split / 'cat/0.png').touch()
-    result = run(sys.executable, *(str(part).replace('CIFAR10', str(tmp_path)) for part in command))
+    result = run_script(*(str(part).replace('CIFAR10', str(tmp_path)) for part in command))
     assert result.returncode == 1 and result.stderr.strip().splitlines()[-1].startswith(message)
     assert 'Traceback' not in result.stderr
 
@@ -58,6 +50,6 @@ def test_one_line_says_what_is_wrong(command, message, tmp_path):
 def test_missing_weights_end_a_training_with_the_cure(tmp_path):
     root = write_ade20k(tmp_path / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
     options = ['--cfg-options', f'ade20k_root={root}', 'dinov3_checkpoints=/nowhere']
-    result = run(sys.executable, 'tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', *options)
+    result = run_script('tools/train.py', CONFIG, '--work-dir', tmp_path / 'run', *options)
     assert result.returncode != 0
     assert 'no weights at /nowhere/dinov3_vits16' in result.stderr and 'docs/weights.md' in result.stderr
