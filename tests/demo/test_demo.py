@@ -1,8 +1,6 @@
 """The demo itself, cut short, and the trunk it stands on."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -12,22 +10,24 @@ from safetensors import safe_open
 
 from daga_mm.engine import load_config
 from daga_mm.registry import MODELS
-from demo.scenes import render_scene, write_coco
+from demo.scenes import render_scene, write_ade20k, write_coco
 
 from ..conftest import REPOSITORY
+from ..tools.conftest import run_script
 
 TRUNK = REPOSITORY / 'demo/trunk/vit_scenes.safetensors'
 
 
-def run(*arguments) -> str:
-    command = [sys.executable, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd='/')
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
+def test_the_demo_trains_both_and_draws_a_picture(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / 'demo'))
+    import scenes  # as the demo imports it
 
+    def few(root, train, val, seed, workers):
+        return write_ade20k(root, 8, 18, seed=seed)  # the picture shows the 18th
 
-def test_the_demo_trains_both_and_draws_a_picture(tmp_path):
-    out = run(REPOSITORY / 'demo/demo.py', '--iterations', 4, '--out', tmp_path / 'out', '--data', tmp_path / 'data')
+    monkeypatch.setattr(scenes, 'write_ade20k', few)
+    options = ['--iterations', 4, '--out', tmp_path / 'out', '--data', tmp_path / 'data']
+    out = run_script('demo/demo.py', *options).stdout
     assert 'synthetic' in out and 'frozen' in out and 'DAGA' in out
     frozen, daga = json.loads((tmp_path / 'out/demo.json').read_text())['rows']
     assert (frozen['model'], daga['model']) == ('frozen', 'DAGA')
@@ -65,10 +65,8 @@ def test_the_trunk_of_real_images_is_small_and_loads(tmp_path):
 
 
 def test_the_trunk_can_be_trained_again(tmp_path):
-    out = run(
-        REPOSITORY / 'demo/train_trunk.py', 'scenes', '--per-class', 1, '--epochs', 1, '--batch-size', 7,
-        '--data', tmp_path / 'data', '--out', tmp_path / 'trunk.safetensors',
-    )  # fmt: skip
+    options = ['--per-class', 1, '--epochs', 1, '--batch-size', 7, '--data', tmp_path / 'data']
+    out = run_script('demo/train_trunk.py', 'scenes', *options, '--out', tmp_path / 'trunk.safetensors').stdout
     assert 'epoch 1 of 1' in out and 'fingerprint' in out
     with safe_open(tmp_path / 'trunk.safetensors', 'pt') as new, safe_open(TRUNK, 'pt') as ours:
         assert set(new.keys()) == set(ours.keys())
@@ -107,10 +105,8 @@ def test_detections_are_drawn_beside_what_is_there(tmp_path):
             )  # fmt: skip
             path = (tmp_path / name / 'preds' / image['file_name']).with_suffix('.json')
             path.write_text(json.dumps(found))
-    run(
-        REPOSITORY / 'demo/draw_detections.py', tmp_path / 'all', tmp_path / 'unsure',
-        '--data', root, '--scenes', 2, '--out', tmp_path / 'picture.png',
-    )  # fmt: skip
+    options = ['--data', root, '--scenes', 2, '--out', tmp_path / 'picture.png']
+    assert run_script('demo/draw_detections.py', tmp_path / 'all', tmp_path / 'unsure', *options).returncode == 0
     picture = cv2.imread(str(tmp_path / 'picture.png')).astype(float)
     assert picture.shape[:2] == (505, 960)
     picture = picture[25:]  # below the headings
