@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,23 @@ class Progress(Hook):
             print(f'  {self.name:6}  {done:4} of {total}  loss {outputs["loss"]:.3f}  {left:3.0f} s left', flush=True)
 
 
-def train(name: str, options: dict[str, Any], out: Path, seed: int) -> tuple[Runner, dict[str, Any]]:
-    """Train and evaluate one model; returns its runner and a row of the table."""
+def train(
+    name: str, options: dict[str, Any], out: Path, seed: int, start: dict[str, Any]
+) -> tuple[Runner, dict[str, Any]]:
+    """Train and evaluate one model; returns its runner and a row of the table.
+
+    Neck and heads start from the weights in ``start``; if it is empty, theirs are put there.
+    """
     config = load_config(CONFIG, options, work_dir=str(out / name.lower()))
     config.randomness = dict(seed=seed)
     config.log_level = 'ERROR'
     config.visualizer.name = f'{name} {seed}'  # mmengine keeps visualizers by name
     config.experiment_name = f'{name}_{seed}_{time.time_ns()}'
     runner = Runner.from_cfg(config)
+    for part, module in runner.model.named_children():
+        if part != 'backbone':
+            module.load_state_dict(start.setdefault(part, deepcopy(module.state_dict())))
+    torch.manual_seed(seed)  # what initialisation draws anew is the same, too
     progress = Progress(name)
     runner.register_hook(progress)
     runner.train()
@@ -167,8 +177,9 @@ def main() -> None:
         }
     print('Training UperNet twice, on the same frozen trunk, from the same seed:', flush=True)
     runners, rows = {}, []
+    start: dict[str, Any] = {}
     for name, options in KINDS.items():
-        runners[name], row = train(name, common | options, args.out, args.seed)
+        runners[name], row = train(name, common | options, args.out, args.seed, start)
         rows.append(row)
     picture(runners, rows, args.out / 'demo.png')
     (args.out / 'demo.json').write_text(json.dumps(dict(data='synthetic scenes', rows=rows), indent=1) + '\n')

@@ -8,9 +8,11 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from daga_mm.backbones import DAGAViT
+from daga_mm.engine import load_config
 
 from ..conftest import REPOSITORY
 from .conftest import load_tool
@@ -25,6 +27,8 @@ def experiments():
         patch.syspath_prepend(str(FOLDER))
         import experiments.cifar
         import experiments.forms
+        import experiments.page
+        import experiments.paths
         import experiments.plan
         import experiments.results
         import experiments.scenes
@@ -69,6 +73,48 @@ def test_the_best_rate_is_taken_and_other_settings_are_run_again(experiments, tm
     assert results.read(cell)['result'] == {'score': 80}
     results.write(rates[0], rates[0].settings, dict(score=9), 1)
     assert results.read(cell) is None, 'another learning rate'
+
+
+@pytest.mark.parametrize('task', ['segmentation', 'detection', 'depth'])
+def test_necks_and_heads_start_alike_whatever_the_backbone_has(experiments, task):
+    scenes = experiments.scenes
+    file = scenes.DEMO / scenes.TASKS[task][0]
+    states = {}
+    for method in scenes.METHODS:
+        if method == 'lora' and not find_spec('peft'):
+            continue
+        config = load_config(file, scenes.method_options(method, {}))
+        init_default_scope(config.default_scope)
+        model = MODELS.build(config.model)
+        scenes.start_alike(model, config, seed=3)
+        model.init_weights()
+        states[method] = {key: value for key, value in model.state_dict().items() if not key.startswith('backbone.')}
+    plain = states.pop('frozen')
+    assert sum(value.numel() for value in plain.values()) > 20_000
+    for method, state in states.items():
+        assert state.keys() == plain.keys(), method
+        assert [key for key, value in state.items() if not torch.equal(value, plain[key])] == [], method
+
+
+def test_differences_are_paired_and_their_interval_is_students(experiments):
+    page = experiments.page
+    one = {0: dict(score=3.0), 1: dict(score=5.0), 2: dict(score=7.0), 7: dict(score=100.0)}
+    other = {2: dict(score=4.0), 1: dict(score=3.0), 0: dict(score=2.0), 8: dict(score=0.0)}
+    assert page.paired(one, other) == [1, 2, 3]
+    assert page.interval([1, 2, 3]) == '+2.00 ± 2.48', '4.303 / √3'
+    assert page.interval([1]) == '–' and page.spread([1.0, 2.0, 3.0]) == '2.00 ± 1.00'
+    assert page.of_seeds({'a': one, 'b': {9: {}}}, range(2)) == {'a': {0: one[0], 1: one[1]}}
+
+
+def test_a_rate_that_diverges_is_the_worst_and_a_seed_that_does_is_an_error(experiments, tmp_path):
+    def diverge(paths):
+        raise FloatingPointError('the loss is not finite')
+
+    tool, paths = load_tool('analysis_tools/evidence'), experiments.paths.Paths(tmp_path, tmp_path, 'cpu')
+    found, _ = tool.run_cell(experiments.plan.Cell('tuning', 'a_1', diverge, {}, 1), {}, paths)
+    assert found == dict(score=0.0, diverged='the loss is not finite')
+    with pytest.raises(FloatingPointError):
+        tool.run_cell(experiments.plan.Cell('transfer', 'a_1', diverge, {}, 1), {}, paths)
 
 
 @pytest.mark.parametrize('method', ['daga', 'daga_all', 'daga_last', 'lora', 'bottleneck', 'bitfit', 'prompts', 'full'])

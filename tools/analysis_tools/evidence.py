@@ -32,7 +32,7 @@ from experiments.paths import Paths
 from experiments.plan import DATA, PARTS, Cell, cells
 from experiments.results import Results
 
-from daga_mm.engine import one_line_errors
+from daga_mm.engine import RunError, one_line_errors
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,11 @@ def run_cell(cell: Cell, settings: dict[str, Any], paths: Paths) -> tuple[dict[s
     with log.open('w') as file, redirect_stdout(file), redirect_stderr(file):
         try:
             found = cell.function(paths, **settings)
+        except (FloatingPointError, RunError) as error:
+            traceback.print_exc()
+            if cell.part != 'tuning' or 'finite' not in str(error):
+                raise
+            found = dict(score=0.0, diverged=str(error))  # a learning rate that is too high is a result
         except Exception:
             traceback.print_exc()
             raise

@@ -16,7 +16,7 @@ from daga_mm.engine import AtomicBackend
 
 from . import cifar, scenes
 from .forms import FORMS
-from .plan import Cell
+from .plan import FRESH, SEEDS, Cell
 from .results import Results
 
 COLOURS = dict(zip(cifar.METHODS, plt.get_cmap('tab10').colors, strict=False))
@@ -38,7 +38,8 @@ def write_page(plan: list[Cell], results: Results, docs: Path) -> str:
     tables = {
         'state': state(done, len(plan)),
         'tuning': rates(plan, results),
-        'guidance': controls(found['guidance'], 'accuracy'),
+        'guidance': controls(of_seeds(found['guidance'], SEEDS), 'accuracy'),
+        'guidance_fresh': controls(of_seeds(found['guidance'], FRESH), 'accuracy'),
         'gates': gates(found['guidance']),
         'guidance_dense': controls(found['guidance_dense'], 'mIoU'),
         'transfer': transfer(found['transfer'], price),
@@ -104,6 +105,12 @@ def spread(values: Sequence[float], form: str = '{:.2f}') -> str:
         return '–'
     mean = form.format(np.mean(values))
     return f'{mean} ± {form.format(np.std(values, ddof=1))}' if len(values) > 1 else mean
+
+
+def of_seeds(found: Found, some: Sequence[int]) -> Found:
+    """The results of some seeds."""
+    chosen = {name: {seed: seeds[seed] for seed in some if seed in seeds} for name, seeds in found.items()}
+    return {name: seeds for name, seeds in chosen.items() if seeds}
 
 
 def scores(seeds: dict[int, dict[str, Any]], key: str = 'score') -> list[float]:
@@ -305,20 +312,27 @@ def inside(found: dict[str, Found], prefix: str, unit: str) -> str:
         unit: Of the score.
     """
     if prefix:
-        base = found['dense'].get('segmentation_daga', {})
-        rows = {'guidance frozen': found['guidance_dense'].get('channel_real', {})}
+        elsewhere = found['dense'].get('segmentation_daga', {})
+        rows = {'the default': elsewhere, 'guidance frozen': found['guidance_dense'].get('channel_real', {})}
     else:
-        base = found['transfer'].get('daga', {})
+        elsewhere = found['transfer'].get('daga', {})
         rows = {
+            'the default': elsewhere,
             'guidance frozen': found['guidance'].get('channel_real', {}),
             'layers 5': found['transfer'].get('daga_last', {}),
             'layers 012345': found['transfer'].get('daga_all', {}),
         }
-    for name, seeds in found['inside'].items():
-        if name.startswith('segmentation_') == bool(prefix):
-            rows[name.removeprefix(prefix).replace('_', ' ')] = seeds
+    # Compared is what was computed on one device: the other parts' default with theirs, these cells' own with these.
+    compared = [(name, seeds, elsewhere) for name, seeds in rows.items()]
+    here = {
+        name.removeprefix(prefix).replace('_', ' '): seeds
+        for name, seeds in found['inside'].items()
+        if name.startswith('segmentation_') == bool(prefix)
+    }
+    default = here.pop('default', elsewhere)
+    compared += [(name, seeds, default) for name, seeds in here.items()]
     lines = []
-    for name, seeds in {'the default': base, **rows}.items():
+    for name, seeds, base in compared:
         seeds = {seed: result for seed, result in seeds.items() if seed in base}
         if seeds:
             difference = ' '.join(f'{value:+.2f}' for value in paired(seeds, base)) if seeds != base else ''

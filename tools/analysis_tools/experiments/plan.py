@@ -18,15 +18,22 @@ PARTS = {
 }
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 MORE_RATES = dict.fromkeys(('linear', 'bottleneck', 'bitfit', 'prompts'), (0.1,))  # best at the grid's end
-DENSE_RATES = (1e-3, 3e-3, 1e-2)
-# Whose rate it takes that has none of its own: modules of the same kind, or a head on the same neck.
+DENSE_RATES = dict.fromkeys(scenes.TASKS, (1e-3, 3e-3, 1e-2)) | {'detection': (1e-3, 3e-3)}
+MORE_DENSE_RATES = {  # best at the grid's end
+    'segmentation_frozen': (3e-2,),
+    'depth_frozen': (3e-4,),
+    'depth_daga': (3e-2,),
+    'depth_full': (3e-2,),
+}
+# Whose rate it takes that has none of its own: modules of the same kind.
 RATE_OF = {'cifar_daga_all': 'cifar_daga', 'cifar_daga_last': 'cifar_daga'}
-RATE_OF |= {f'detection_{method}': f'segmentation_{method}' for method in scenes.METHODS}
-RATE_OF |= {f'{task}_heads': RATE_OF.get(f'{task}_daga', f'{task}_daga') for task in scenes.TASKS}
+RATE_OF |= {f'{task}_heads': f'{task}_daga' for task in scenes.TASKS}
 SEEDS = range(5)
+FRESH = range(SEEDS.stop, SEEDS.stop + 9)  # for the one form whose maps made a difference with SEEDS
 FEWER = range(3)  # of what takes long, and is beside the first question
 TUNING_SEED = 100
 EPOCHS = 6
+DETECTION_EPOCHS = 4  # of 75 iterations: about as many as the other tasks have
 FROZEN = dict(source='frozen')  # guidance as the method was published
 CONTROLS = ('real', 'shuffled')
 DATA = {'scenes': scenes.write, 'corrupted': cifar.write_corrupted}  # functions of Paths; what is there stays
@@ -84,10 +91,11 @@ def _tuning() -> Iterator[Cell]:
         for lr in (*RATES, *MORE_RATES.get(method, ())):
             settings = dict(method=method, seed=TUNING_SEED, lr=lr, epochs=EPOCHS, on='validation')
             yield Cell('tuning', f'cifar_{method}_{lr:g}', cifar.run, settings, cifar.SECONDS[method])
-    for task, method, lr in product(scenes.TASKS, scenes.METHODS, DENSE_RATES):
+    for task, method in product(scenes.TASKS, scenes.METHODS):
         if f'{task}_{method}' not in RATE_OF:
-            settings = dict(task=task, method=method, seed=TUNING_SEED, lr=lr, on='validation')
-            yield _dense_cell('tuning', f'{task}_{method}_{lr:g}', settings, tuned=False)
+            for lr in (*DENSE_RATES[task], *MORE_DENSE_RATES.get(f'{task}_{method}', ())):
+                settings = dict(task=task, method=method, seed=TUNING_SEED, lr=lr, on='validation')
+                yield _dense_cell('tuning', f'{task}_{method}_{lr:g}', settings, tuned=False)
 
 
 def _rates(name: str) -> str:
@@ -102,13 +110,15 @@ def _cifar_cell(part: str, name: str, method: str, seed: int, **more: Any) -> Ce
 
 
 def _variants_cell(part: str, name: str, variants: dict[str, dict[str, Any]]) -> Cell:
-    settings = dict(variants=variants, seed=int(name[-1]), epochs=EPOCHS)
+    settings = dict(variants=variants, seed=int(name.rpartition('_')[2]), epochs=EPOCHS)
     return Cell(part, name, side_by_side.run, settings, 100 * len(variants), 'cifar_daga')
 
 
 def _dense_cell(part: str, name: str, settings: dict[str, Any], tuned: bool = True) -> Cell:
     rates = _rates(f'{settings["task"]}_{settings["method"]}') if tuned else None
     seconds = scenes.SECONDS[settings['task']]
+    if settings['task'] == 'detection':
+        settings['epochs'] = DETECTION_EPOCHS
     return Cell(part, name, scenes.run, settings, seconds, rates, ('scenes',))
 
 
@@ -130,7 +140,7 @@ def _guidance() -> Iterator[Cell]:
     for seed in SEEDS:
         yield cell(f'{seed}', _forms('token', 'times', 'heads', 'linear_heads'))
         yield cell(f'more_{seed}', list(product(('normed', 'blocks'), CONTROLS)))
-    for seed in range(SEEDS.stop, SEEDS.stop + 3):  # for the one form whose maps may matter
+    for seed in FRESH:
         yield cell(f'{seed}', [('none', 'real'), *product(('linear_heads',), CONTROLS)])
 
 
@@ -157,6 +167,7 @@ def _inside() -> Iterator[Cell]:
     """What no other part has: the default itself, frozen guidance, the last block and all blocks are elsewhere."""
     half = dict(guidance=dict(source='frozen', scale=0.5))
     changes: dict[str, dict[str, Any]] = {
+        'default': {},
         'guidance_half': half,
         'shared_encoder': dict(daga_cfg=dict(share_encoder=True)),
         'bottleneck_8': dict(daga_cfg=dict(bottleneck_dim=8)),
@@ -164,7 +175,7 @@ def _inside() -> Iterator[Cell]:
         'layers_45': dict(daga_layers=(4, 5)),
         'layers_12': dict(daga_layers=(1, 2)),
         'gate_heads': dict(form='linear_heads'),
-        'start_reference': dict(form='reference', guidance=FROZEN),
+        'start_reference': dict(form='reference'),
     }
     for seed in FEWER:
         yield _variants_cell('inside', f'{seed}', changes)

@@ -29,7 +29,6 @@ TASKS = {
     ),
     'depth': ('depth_scenes.py', 'nyu', {'d1': 'd1', 'rmse': 'RMSE, m'}),
 }
-EPOCHS = 4  # of detection, in place of the demo's 6: as many iterations as the other tasks have
 SECONDS = {'segmentation': 100, 'detection': 280, 'depth': 100}  # of a run, about
 METHODS = {
     'frozen': 'neck and head alone',
@@ -67,8 +66,46 @@ def write(paths: Paths) -> None:
         subprocess.run([*map(str, command), *map(str, options)], check=True, stdout=subprocess.DEVNULL)
 
 
+def method_options(method: str, backbone: dict[str, Any]) -> dict[str, Any]:
+    """What makes one of METHODS of a demo's config; ``backbone`` changes the arguments of GuidanceForm, for DAGA."""
+    options: dict[str, Any] = {'model.backbone.guidance.source': 'inline'}
+    if method == 'daga':
+        options['model.backbone.type'] = 'daga_mm.GuidanceForm'
+        options |= {f'model.backbone.{name}': value for name, value in backbone.items()}
+    elif method == 'heads':
+        options['model.backbone.daga_cfg.gate'] = 'heads'
+    elif method == 'lora':
+        options['model.backbone.type'] = 'daga_mm.LoRAViT'
+    else:
+        options['model.backbone.daga_layers'] = ()
+        if method == 'full':
+            options |= {'model.backbone.frozen': False, 'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.75}
+    return options
+
+
+def start_alike(model: Any, config: Any, seed: int) -> None:
+    """Give necks and heads the weights that they have with this seed on the plain trunk.
+
+    What is in a backbone is drawn before them, and not every part of them is drawn anew when weights are initialised.
+    """
+    trunk = {key: value for key, value in config.model.backbone.items() if key in ('arch', 'out_indices', 'with_image')}
+    torch.manual_seed(seed)
+    plain = MODELS.build({**config.model, 'backbone': dict(type='daga_mm.DAGAViT', daga_layers=(), **trunk)})
+    for name, part in plain.named_children():
+        if name != 'backbone':
+            getattr(model, name).load_state_dict(part.state_dict())
+    torch.manual_seed(seed)  # what is drawn anew is drawn alike, too
+
+
 def run(
-    paths: Paths, task: str, method: str, seed: int, lr: float, on: str = 'test', **backbone: Any
+    paths: Paths,
+    task: str,
+    method: str,
+    seed: int,
+    lr: float,
+    on: str = 'test',
+    epochs: int | None = None,
+    **backbone: Any,
 ) -> dict[str, Any]:
     """Train the demo's config of a task with one method and evaluate it.
 
@@ -79,6 +116,7 @@ def run(
         seed: Of everything random.
         lr: The largest learning rate.
         on: 'test', or 'validation' for the choice of a learning rate.
+        epochs: In place of the config's, where it counts epochs.
         **backbone: Changes to the arguments of GuidanceForm, for DAGA.
 
     Returns:
@@ -91,20 +129,10 @@ def run(
     if task == 'detection':
         for part in ('val', 'test'):
             options[f'{part}_evaluator.ann_file'] = str(data[part] / 'annotations/instances_val2017.json')
-        options |= {f'train_cfg.{key}': EPOCHS for key in ('max_epochs', 'val_interval')}
-        options |= {'param_scheduler.1.milestones': [EPOCHS - 1], 'param_scheduler.1.end': EPOCHS}
-    options |= {'optim_wrapper.optimizer.lr': lr, 'model.backbone.guidance.source': 'inline'}
-    if method == 'daga':
-        options['model.backbone.type'] = 'daga_mm.GuidanceForm'
-        options |= {f'model.backbone.{name}': value for name, value in backbone.items()}
-    elif method == 'heads':
-        options['model.backbone.daga_cfg.gate'] = 'heads'
-    elif method == 'lora':
-        options['model.backbone.type'] = 'daga_mm.LoRAViT'
-    else:
-        options['model.backbone.daga_layers'] = ()
-        if method == 'full':
-            options |= {'model.backbone.frozen': False, 'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.75}
+    if epochs is not None:
+        options |= {f'train_cfg.{key}': epochs for key in ('max_epochs', 'val_interval')}
+        options |= {'param_scheduler.1.milestones': [epochs - 1], 'param_scheduler.1.end': epochs}
+    options |= {'optim_wrapper.optimizer.lr': lr, **method_options(method, backbone)}
     work_dir = paths.work / 'runs' / f'{task}_{method}_{seed}_{os.getpid()}'
     config = load_config(DEMO / file, options, work_dir=str(work_dir))
     config.randomness = dict(seed=seed)
@@ -112,7 +140,7 @@ def run(
     config.env_cfg.cudnn_benchmark = False  # which takes the fastest convolution of the moment, not the same one
     meter = PeakMemory(paths.device)
     runner = Runner.from_cfg(config)
-    torch.manual_seed(seed)  # heads and necks start alike, whatever the backbone drew
+    start_alike(runner.model, config, seed)
     runner.train()
     hub = runner.message_hub
     found = {title: hub.get_scalar(f'val/{key}').current() for key, title in metrics.items()}
