@@ -119,7 +119,7 @@ class DAGA(nn.Module):
 class HeadsDAGA(DAGA):
     """DAGA with a gate that is linear in the patch's attention from each head; 1/2 at first, as a sigmoid's is.
 
-    Not the method's: the form in which the attention was seen to matter (docs/evidence.md).
+    Not the method's: a form that heeds what the attention shows (docs/evidence.md).
 
     Args:
         embed_dims: Channels D of the tokens.

@@ -18,7 +18,9 @@ sys.path.append(str(GOLDEN))
 from pseudo_weights import pseudo_images, pseudo_state_dict  # noqa: E402  (it lies beside its data)
 
 
-@pytest.mark.parametrize('arch', ['vits16', 'vitb16', 'vitl16'])
+@pytest.mark.parametrize(
+    'arch', ['vits16', *(pytest.param(big, marks=pytest.mark.slow) for big in ('vitb16', 'vitl16'))]
+)
 def test_features_and_guidance_equal_the_official_implementation(arch, tmp_path):
     torch.save(pseudo_state_dict(arch, seed=0), tmp_path / 'official.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'))

@@ -131,22 +131,43 @@ def test_a_saving_changes_no_result(savings, name):
     """Those that torch.compile makes are tested where the backbone is."""
     saving = savings.SAVINGS[name]
     assert saving.exact
-    losses = [
-        [step() for _ in range(2)] for step in (make('dinov3_vits16', 64) for make in (saving.without, saving.saving))
-    ]
+    losses = [[step() for _ in range(2)] for step in (make(TINY, 64) for make in (saving.without, saving.saving))]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0][0] != losses[0][1], 'something is trained'
 
 
 def test_savings_are_shown_side_by_side(tmp_path):
     out = tmp_path / 'savings.json'
-    options = ['--only', 'inline', 'graph', '--size', 32, 48, '--repeats', 1, '--threads', 1, '--json', out]
+    options = [
+        '--only',
+        'inline',
+        'graph',
+        '--arch',
+        ARCH,
+        '--size',
+        32,
+        48,
+        '--repeats',
+        1,
+        '--threads',
+        1,
+        '--json',
+        out,
+    ]
     result = run_script(FOLDER / 'savings.py', *options)
     assert result.returncode == 0, result.stderr
     rows = json.loads(out.read_text())
     assert [(row['saving'], row['size']) for row in rows] == [(n, s) for n in ('inline', 'graph') for s in (32, 48)]
-    assert all(row['ratio'] == row['with_s'] / row['without_s'] and row['kept'] for row in rows)
+    assert all(row['kept'] for row in rows)
     assert result.stdout.count('\n') == 4 and '32² | ratio | step, ms, 48²' in result.stdout
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios(savings, monkeypatch):
+    """Rounds differ by what else the machine does; both steps of a round have it in common."""
+    clock = iter([9, 9, 1.0, 0.5, 10.0, 6.0, 2.0, 2.0])  # a warm-up, then three rounds: 0.5, 0.6, 1.0
+    monkeypatch.setattr(savings, 'seconds', lambda step, device: next(clock))
+    row = savings.measure('inline', ARCH, 32, repeats=3)
+    assert (row['without_s'], row['with_s'], row['ratio']) == (2.0, 2.0, 0.6)
 
 
 def test_lora_without_peft_names_the_cure(costs, monkeypatch):

@@ -323,6 +323,7 @@ def test_faults_of_input_are_named(clean, tmp_path, library, monkeypatch):
     assert not (tmp_path / 'new').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec('imagecorruptions'), reason='imagecorruptions-imaug is not installed')
 def test_the_library_makes_all_fifteen(clean, tmp_path, monkeypatch):
     from daga_mm.evaluation import CORRUPTIONS

@@ -1,7 +1,6 @@
 """The evidence: a plan without gaps, controls that control, results that are resumed, repeated and shown."""
 
 import json
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ from daga_mm.backbones import DAGAViT
 from daga_mm.engine import load_config
 
 from ..conftest import REPOSITORY
-from .conftest import load_tool
+from .conftest import load_tool, run_script
 
 FOLDER = REPOSITORY / 'tools/analysis_tools'
 
@@ -222,17 +221,13 @@ def cifar10(tmp_path_factory):
     return root
 
 
-def evidence(*arguments, **environment) -> subprocess.CompletedProcess:
-    command = [sys.executable, '-W', 'ignore', FOLDER / 'evidence.py', *map(str, arguments)]
-    own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY), **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | own)
-
-
-def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
+def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path, monkeypatch):
+    monkeypatch.setenv('CIFAR10_ROOT', str(cifar10))
     (tmp_path / 'evidence.md').write_text((REPOSITORY / 'docs/evidence.md').read_text())
     (tmp_path / 'images').mkdir()
     options = ['--docs', tmp_path, '--work-dir', tmp_path / 'work', '--device', 'cpu']
-    result = evidence('transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    command = [sys.executable, '-W', 'ignore', FOLDER / 'evidence.py', 'transfer/knn_0', *options]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)  # cells have processes of their own
     assert result.returncode == 0, result.stderr
     file = tmp_path / 'evidence/transfer/knn_0.json'
     found = json.loads(file.read_text())
@@ -241,12 +236,12 @@ def test_a_cell_is_run_once_and_again_to_the_same_number(cifar10, tmp_path):
         f'k-NN (k = 20) on the class token | 0 | {found["result"]["score"]:.2f}'
         in (tmp_path / 'evidence.md').read_text()
     )
-    result = evidence('transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    result = run_script(FOLDER / 'evidence.py', 'transfer/knn_0', *options)
     assert result.returncode == 0 and 'cells, about' not in result.stdout, 'it is there'
-    result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    result = run_script(FOLDER / 'evidence.py', '--again', 'transfer/knn_0', *options)
     assert result.returncode == 0 and 'the same result' in result.stdout
     file.write_text(file.read_text().replace('"score": ', '"score": 1').replace('"device": "cpu"', '"device": "A GPU"'))
-    result = evidence('--again', 'transfer/knn_0', *options, CIFAR10_ROOT=str(cifar10))
+    result = run_script(FOLDER / 'evidence.py', '--again', 'transfer/knn_0', *options)
     assert result.returncode == 1 and 'score: ' in result.stderr and 'before: A GPU, torch 2' in result.stderr
 
 
@@ -264,10 +259,13 @@ def test_a_killed_process_ends_the_run_and_not_the_page(experiments, tmp_path, m
     assert len(failed) == 1 and failed[0].startswith('transfer/a: a process was killed')
 
 
-def test_what_is_missing_is_named(tmp_path):
-    options = ['--docs', REPOSITORY / 'docs', '--work-dir', tmp_path]
-    result = evidence('transfer/knn_9', *options)
+def test_what_is_missing_is_named(tmp_path, monkeypatch):
+    result = run_script(FOLDER / 'evidence.py', 'transfer/knn_9', '--work-dir', tmp_path)
     assert result.returncode == 1 and 'no part or cell transfer/knn_9: --list shows them' in result.stderr
-    result = evidence('transfer/knn_0', '--docs', tmp_path, '--work-dir', tmp_path, CIFAR10_ROOT=str(tmp_path))
+    # Whether the images are there is seen by the cell, in a process of its own.
+    monkeypatch.setenv('CIFAR10_ROOT', str(tmp_path))
+    command = [sys.executable, '-W', 'ignore', FOLDER / 'evidence.py', 'transfer/knn_0', '--device', 'cpu']
+    command += ['--docs', tmp_path, '--work-dir', tmp_path]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
     assert result.returncode == 1 and 'set CIFAR10_ROOT to a folder with train/CLASS' in result.stderr
     assert not (tmp_path / 'evidence').exists()

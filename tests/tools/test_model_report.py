@@ -1,7 +1,6 @@
 """Parameters, FLOPs and memory of configs, counted without weights or memory; the list of configs."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -143,4 +142,3 @@ def test_json_and_an_unknown_size(model_report, tmp_path, capsys):
     assert call(model_report, knn, '--size', 32, 32, '--json', tmp_path / 'report.json') is None
     found = json.loads((tmp_path / 'report.json').read_text())
     assert found['size'] == [32, 32] and 'behind blocks 1 2 4 5' in capsys.readouterr().out
-    assert sys.modules['model_report'] is model_report
