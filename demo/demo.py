@@ -56,11 +56,11 @@ class Progress(Hook):
 
 
 def train(
-    name: str, options: dict[str, Any], out: Path, seed: int, start: dict[str, Any]
+    name: str, options: dict[str, Any], out: Path, seed: int, weights: dict[str, Any]
 ) -> tuple[Runner, dict[str, Any]]:
     """Train and evaluate one model; returns its runner and a row of the table.
 
-    Neck and heads start from the weights in ``start``; if it is empty, theirs are put there.
+    Neck and heads start from ``weights``, by part; if it is empty, theirs are put there.
     """
     config = load_config(CONFIG, options, work_dir=str(out / name.lower()))
     config.randomness = dict(seed=seed)
@@ -70,7 +70,7 @@ def train(
     runner = Runner.from_cfg(config)
     for part, module in runner.model.named_children():
         if part != 'backbone':
-            module.load_state_dict(start.setdefault(part, deepcopy(module.state_dict())))
+            module.load_state_dict(weights.setdefault(part, deepcopy(module.state_dict())))
     torch.manual_seed(seed)  # what initialisation draws anew is the same, too
     progress = Progress(name)
     runner.register_hook(progress)
@@ -177,9 +177,9 @@ def main() -> None:
         }
     print('Training UperNet twice, on the same frozen trunk, from the same seed:', flush=True)
     runners, rows = {}, []
-    start: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for name, options in KINDS.items():
-        runners[name], row = train(name, common | options, args.out, args.seed, start)
+        runners[name], row = train(name, common | options, args.out, args.seed, weights)
         rows.append(row)
     picture(runners, rows, args.out / 'demo.png')
     (args.out / 'demo.json').write_text(json.dumps(dict(data='synthetic scenes', rows=rows), indent=1) + '\n')
