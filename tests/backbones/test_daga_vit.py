@@ -367,10 +367,16 @@ def test_recomputation_changes_no_gradient(tiny, images, frozen):
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
-@pytest.mark.skipif(not (shutil.which('g++') or torch.cuda.is_available()), reason='torch.compile on the CPU needs g++')
-def test_compiled_forward_equals_eager(tiny, images):
+WITH_COMPILER = pytest.mark.skipif(
+    not (shutil.which('g++') or torch.cuda.is_available()), reason='on the CPU torch.compile needs g++'
+)
+
+
+# The first finds what can not be put into one graph.
+@pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=[pytest.mark.slow, WITH_COMPILER])])
+def test_compiled_forward_equals_eager(tiny, images, backend):
     model = tiny()
-    compiled = torch.compile(model, fullgraph=True)
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     with torch.no_grad():
         for ours, eager in zip(compiled(images), model(images), strict=True):
             torch.testing.assert_close(ours, eager, atol=1e-4, rtol=1e-4)

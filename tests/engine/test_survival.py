@@ -53,7 +53,7 @@ KILLS = {'step': ('step', 5), 'save': ('save', 2), 'validation': ('val', 2)}
 QUICK = [
     ('depth', 'validation', 2),
     ('classification', 'step', 2),
-    ('detection', 'save', 0),
+    ('linear', 'save', 0),
 ]
 MATRIX = [(task, where, workers) for task in TASKS for where in KILLS for workers in (0, 2)]
 
