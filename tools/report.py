@@ -7,11 +7,12 @@ runs drew them (`default_hooks.visualization.draw=True` in mmseg and mmdet), att
 """
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
 from daga_mm.engine import build_on_meta, count_parameters, make_parser, one_line_errors
-from daga_mm.visualization import read_run, render_report, write_report
+from daga_mm.visualization import Run, read_run, render_report, write_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,13 +23,22 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def parameters(run: Run) -> dict[str, int]:
+    """Of the run's model; none, and a line that says why, where its parts are not here any more."""
+    try:
+        return count_parameters(build_on_meta(run.config))
+    except Exception as error:  # of whoever wrote the model; metrics, curves and pictures are there all the same
+        words = str(error).splitlines()[0][:200]
+        print(f'{run.name}: its parameters are not counted, since its model can not be built: {words}', file=sys.stderr)
+        return {}
+
+
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mm.*')  # deprecations inside the mm packages
     with one_line_errors(FileNotFoundError, ValueError):
         runs = [read_run(folder) for folder in args.work_dirs]
-        counts = [count_parameters(build_on_meta(run.config)) for run in runs]
-        page = render_report(runs, counts, args.pictures)
+        page = render_report(runs, [parameters(run) for run in runs], args.pictures)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_report(args.out, page)
     print(f'{args.out}: {len(runs)} run{"s" * (len(runs) > 1)}, {len(page.encode()) / 2**20:.1f} MiB')

@@ -35,7 +35,7 @@ def render_report(runs: Sequence[Run], counts: Sequence[Mapping[str, int]], max_
 
     Args:
         runs: The first one is what the others are compared with.
-        counts: Parameters of each, as `daga_mm.engine.count_parameters` gives them.
+        counts: Parameters of each, as `daga_mm.engine.count_parameters` gives them; empty where they are not known.
         max_pictures: Predictions and panels to show, of each kind.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -105,11 +105,12 @@ def _metrics(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _costs(runs: Sequence[Run], counts: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
+    shares = [100 * count['trained'] / count['total'] if count else None for count in counts]
     rows = [
-        _row('trained parameters', [count['trained'] for count in counts], '{:,}'),
-        _row('… of all, %', [100 * count['trained'] / count['total'] for count in counts], '{:.2f}'),
-        _row('added by DAGA', [count['added'] for count in counts], '{:,}'),
-        _row('all parameters', [count['total'] for count in counts], '{:,}'),
+        _row('trained parameters', [count.get('trained') for count in counts], '{:,}'),
+        _row('… of all, %', shares, '{:.2f}'),
+        _row('added by DAGA', [count.get('added') for count in counts], '{:,}'),
+        _row('all parameters', [count.get('total') for count in counts], '{:,}'),
         _row('time per iteration, s (median)', [run.seconds for run in runs], '{:.3f}'),
         _row('peak GPU memory, MiB', [run.memory for run in runs], '{:,.0f}'),
         _row('last step', [run.training['loss'][-1][0] if run.training.get('loss') else None for run in runs], '{:,}'),

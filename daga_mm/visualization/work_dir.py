@@ -96,6 +96,8 @@ def read_run(folder: str | Path) -> Run:
                         daga.setdefault(quantity, {}).setdefault(block, []).append((line['step'], value))
             elif 'loss' in line or 'lr' in line:
                 trained = line['step']
+                if 'base_lr' in line:  # that of the config; 'lr' is that of the first group, which may have its own
+                    line['lr'] = line['base_lr']
                 for key in ('loss', 'lr', 'time', 'memory'):
                     if key in line:
                         training.setdefault(key, []).append((line['step'], line[key]))

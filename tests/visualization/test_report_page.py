@@ -14,6 +14,8 @@ from daga_mm.visualization import read_run, render_report
 from daga_mm.visualization.report_page import short_names
 from daga_mm.visualization.work_dir import differences
 
+from ..tools.conftest import run_script
+
 CONFIG = """
 model = dict(type='X', backbone=dict(type='daga_mm.DAGAViT', daga_layers={layers}, frozen={frozen}))
 optim_wrapper = dict(optimizer=dict(lr={lr}))
@@ -30,7 +32,17 @@ def write_part(folder, stamp, steps, scale=1.0, final=None):
     (data / 'vis_image').mkdir(parents=True)
     lines = []
     for step in steps:
-        lines.append(dict(lr=0.1, loss=scale / step, **{'decode.loss_ce': 1.0}, time=0.5, memory=900 + step, step=step))
+        lines.append(
+            dict(
+                base_lr=0.1,
+                lr=0.01,
+                loss=scale / step,
+                **{'decode.loss_ce': 1.0},
+                time=0.5,
+                memory=900 + step,
+                step=step,
+            )
+        )
         lines.append({'daga/mixing/1': 0.1, 'daga/gate/1': 0.5, 'step': step})
         if step % 20 == 0:
             lines.append(dict(trunk='abcd', adapters='ef01'))
@@ -58,6 +70,7 @@ def test_a_run_is_read(make_run):
     run = read_run(make_run('a', final=dict(mIoU=41.5, trunk='abcd')))
     assert run.name == 'a' and run.method == 'DAGA'
     assert [step for step, _ in run.training['loss']] == [10, 20, 30] and run.seconds == 0.5 and run.memory == 930
+    assert {lr for _, lr in run.training['lr']} == {0.1}, 'not that of a group of parameters'
     assert run.metrics == {'mIoU': [(20, 20.0)], 'aAcc': [(20, 50.0)]}
     assert run.daga['mixing'] == {'1': [(10, 0.1), (20, 0.1), (30, 0.1)]}
     assert run.tested == {'mIoU': 41.5} and run.fingerprints == {'trunk': 'abcd', 'adapters': 'ef01'}
@@ -113,6 +126,13 @@ def test_settings_that_differ(make_run):
     }
     assert [run.method for run in runs] == ['frozen', 'DAGA']
     assert read_run(make_run('c', layers='()', frozen=False)).method == 'full fine-tuning'
+
+
+def test_a_run_whose_model_is_gone_is_shown_without_its_parameters(make_run, tmp_path):
+    folder, out = make_run('gone'), tmp_path / 'report.html'
+    result = run_script('tools/report.py', folder, '--out', out)
+    assert result.returncode == 0 and 'gone: its parameters are not counted' in result.stderr
+    assert 'training loss' in out.read_text() and '>–<' in out.read_text()
 
 
 def test_the_page_compares_with_the_first_run_and_needs_nothing_else(make_run):
