@@ -32,7 +32,7 @@ demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one 
 test: $(STAMP)  ## the test suite, but for what takes long
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal  # a thread each: more would wait for one another
 
-test-slow: $(STAMP)  ## kills, launchers, mim; with DAGA_MM_SAMPLES=/path, real images to learn
+test-slow: $(STAMP)  ## kills, launchers, mim, large trunks; with DAGA_MM_SAMPLES=/path, real images to learn
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist load -m slow
 
 evidence: $(STAMP)  ## every number of docs/evidence.md; needs CIFAR10_ROOT=/path; hours, PART=transfer for a part

@@ -67,10 +67,10 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
     from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
 
     config.test_pipeline = [step for step in config.test_pipeline if 'Annotation' not in step['type']]
-    scale = 1000 if config.model.decode_head.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
     device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
     model = init_model(config, args.checkpoint, device=device)
     require_fit(model, args.checkpoint)
+    scale = 1000 if model.decode_head.to_depth.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
 
     def draw(images: list[str]) -> None:
         for name in ('vis', 'depth', *(['points'] if args.focal_length else [])):

@@ -179,7 +179,7 @@ def local_file(name: str) -> Path | None:
     remote = Path(urlparse(name).path)  # many files of that name are on the net: the URL's hash tells them apart
     own_name = f'{remote.stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}{remote.suffix}'
     path = Path(torch.hub.get_dir(), 'checkpoints', own_name)
-    if os.environ.get('LOCAL_RANK', '0') == '0' and not path.exists():  # every launcher sets it
+    if os.environ.get('LOCAL_RANK', '0') == '0' and not path.exists():  # without a number each fetches
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(name, str(path))

@@ -18,6 +18,13 @@ from ..tools.conftest import run_script
 TRUNK = REPOSITORY / 'demo/trunk/vit_scenes.safetensors'
 
 
+def run(script: str, *arguments) -> str:
+    """What a script prints that succeeds wherever it is started."""
+    result = run_script(script, *arguments, cwd='/')
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
 def test_the_demo_trains_both_and_draws_a_picture(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / 'demo'))
     import scenes  # as the demo imports it
@@ -27,7 +34,7 @@ def test_the_demo_trains_both_and_draws_a_picture(tmp_path, monkeypatch):
 
     monkeypatch.setattr(scenes, 'write_ade20k', few)
     options = ['--iterations', 4, '--out', tmp_path / 'out', '--data', tmp_path / 'data']
-    out = run_script('demo/demo.py', *options).stdout
+    out = run('demo/demo.py', *options)
     assert 'synthetic' in out and 'frozen' in out and 'DAGA' in out
     frozen, daga = json.loads((tmp_path / 'out/demo.json').read_text())['rows']
     assert (frozen['model'], daga['model']) == ('frozen', 'DAGA')
@@ -66,7 +73,7 @@ def test_the_trunk_of_real_images_is_small_and_loads(tmp_path):
 
 def test_the_trunk_can_be_trained_again(tmp_path):
     options = ['--per-class', 1, '--epochs', 1, '--batch-size', 7, '--data', tmp_path / 'data']
-    out = run_script('demo/train_trunk.py', 'scenes', *options, '--out', tmp_path / 'trunk.safetensors').stdout
+    out = run('demo/train_trunk.py', 'scenes', *options, '--out', tmp_path / 'trunk.safetensors')
     assert 'epoch 1 of 1' in out and 'fingerprint' in out
     with safe_open(tmp_path / 'trunk.safetensors', 'pt') as new, safe_open(TRUNK, 'pt') as ours:
         assert set(new.keys()) == set(ours.keys())
@@ -106,7 +113,7 @@ def test_detections_are_drawn_beside_what_is_there(tmp_path):
             path = (tmp_path / name / 'preds' / image['file_name']).with_suffix('.json')
             path.write_text(json.dumps(found))
     options = ['--data', root, '--scenes', 2, '--out', tmp_path / 'picture.png']
-    assert run_script('demo/draw_detections.py', tmp_path / 'all', tmp_path / 'unsure', *options).returncode == 0
+    run('demo/draw_detections.py', tmp_path / 'all', tmp_path / 'unsure', *options)
     picture = cv2.imread(str(tmp_path / 'picture.png')).astype(float)
     assert picture.shape[:2] == (505, 960)
     picture = picture[25:]  # below the headings

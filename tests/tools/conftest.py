@@ -39,14 +39,14 @@ def call(module, *arguments) -> str | None:
     return None
 
 
-def run_script(path: str | Path, *arguments) -> CompletedProcess:
+def run_script(path: str | Path, *arguments, cwd: str | Path = REPOSITORY) -> CompletedProcess:
     """Run a script of the repository as a process of its own would, without the time that its imports would take."""
     path, out, err = REPOSITORY / path, StringIO(), StringIO()
     code: str | int | None = 0
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
         patch.syspath_prepend(str(path.parent))
-        patch.chdir(REPOSITORY)
+        patch.chdir(cwd)
         try:
             runpy.run_path(str(path), run_name='__main__')
         except SystemExit as done:

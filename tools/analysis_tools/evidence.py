@@ -71,14 +71,12 @@ def run_cell(cell: Cell, settings: dict[str, Any], paths: Paths) -> tuple[dict[s
     with log.open('w') as file, redirect_stdout(file), redirect_stderr(file):
         try:
             found = cell.function(paths, **settings)
-        except (FloatingPointError, RunError) as error:
+        except Exception as error:
             traceback.print_exc()
-            if cell.part != 'tuning' or 'finite' not in str(error):
+            diverged = isinstance(error, FloatingPointError | RunError) and 'finite' in str(error)
+            if cell.part != 'tuning' or not diverged:
                 raise
             found = dict(score=0.0, diverged=str(error))  # a learning rate that is too high is a result
-        except Exception:
-            traceback.print_exc()
-            raise
     return found, time.perf_counter() - start
 
 

@@ -118,7 +118,7 @@ def _dense_cell(part: str, name: str, settings: dict[str, Any], tuned: bool = Tr
     rates = _rates(f'{settings["task"]}_{settings["method"]}') if tuned else None
     seconds = scenes.SECONDS[settings['task']]
     if settings['task'] == 'detection':
-        settings['epochs'] = DETECTION_EPOCHS
+        settings = {**settings, 'epochs': DETECTION_EPOCHS}
     return Cell(part, name, scenes.run, settings, seconds, rates, ('scenes',))
 
 
@@ -179,6 +179,5 @@ def _inside() -> Iterator[Cell]:
     }
     for seed in FEWER:
         yield _variants_cell('inside', f'{seed}', changes)
-    for seed in FEWER:
         settings = dict(task='segmentation', method='daga', seed=seed, **half)
         yield _dense_cell('inside', f'segmentation_guidance_half_{seed}', settings)
