@@ -103,6 +103,9 @@ def test_differences_are_paired_and_their_interval_is_students(experiments):
     assert page.interval([1, 2, 3]) == '+2.00 ± 2.48', '4.303 / √3'
     assert page.interval([1]) == '–' and page.spread([1.0, 2.0, 3.0]) == '2.00 ± 1.00'
     assert page.of_seeds({'a': one, 'b': {9: {}}}, range(2)) == {'a': {0: one[0], 1: one[1]}}
+    (axis,) = page.draw_dense({'depth_lora': one, 'depth_frozen': other, 'detection_frozen': other}).axes
+    assert axis.get_title() == 'depth, d1' and [*axis.lines[0].get_xdata()] == [1, 2, 3], 'only what can be compared'
+    assert page.draw_dense({'depth_lora': one}) is None
 
 
 def test_a_rate_that_diverges_is_the_worst_and_a_seed_that_does_is_an_error(experiments, tmp_path):

@@ -51,11 +51,10 @@ def write_page(plan: list[Cell], results: Results, docs: Path) -> str:
     pictures = {
         'guidance': (
             "own maps minus others', a dot per seed",
-            draw_controls(
-                {'classification, accuracy': found['guidance'], 'segmentation, mIoU': found['guidance_dense']}
-            ),
+            draw_controls(found['guidance'], found['guidance_dense']),
         ),
         'transfer': ('accuracy over trained parameters and over time', draw_transfer(found['transfer'], price)),
+        'dense': ("results minus the frozen trunk's, a dot per seed", draw_dense(found['dense'])),
         'convergence': ('accuracy over epochs and over seconds', draw_curves(found['transfer'], price)),
     }
     page = docs / 'evidence.md'
@@ -343,22 +342,58 @@ def inside(found: dict[str, Found], prefix: str, unit: str) -> str:
 # -- pictures ----------------------------------------------------------------------------------------------------------
 
 
-def draw_controls(tasks: dict[str, Found]) -> Any:
+def draw_controls(guidance: Found, guidance_dense: Found) -> Any:
     """What each form gains by its own maps over others', a dot per seed; None without results."""
-    tasks = {title: found for title, found in tasks.items() if found}
-    if not tasks:
+
+    def gains(found: Found) -> dict[str, list[float]]:
+        return {form: paired(found.get(f'{form}_real', {}), found.get(f'{form}_shuffled', {})) for form in FORMS}
+
+    fresh = {f'{form}, fresh seeds': values for form, values in gains(of_seeds(guidance, FRESH)).items()}
+    panels = {
+        'classification, accuracy': gains(of_seeds(guidance, SEEDS)) | fresh,
+        'segmentation, mIoU': gains(guidance_dense),
+    }
+    return draw_differences(panels, "own maps − other images' maps")
+
+
+def draw_dense(found: Found) -> Any:
+    """What each method gains over the frozen trunk in each task on the scenes, a dot per seed; None without results."""
+    panels = {
+        f'{task}, {next(iter(metrics.values()))}': {
+            method: paired(found[f'{task}_{method}'], found.get(f'{task}_frozen', {}))
+            for method in scenes.METHODS
+            if method != 'frozen' and f'{task}_{method}' in found
+        }
+        for task, (_, _, metrics) in scenes.TASKS.items()
+    }
+    return draw_differences(panels, 'method − frozen trunk')
+
+
+def draw_differences(panels: dict[str, dict[str, list[float]]], what: str) -> Any:
+    """A panel for each task, in it a line for each of what is compared: dots of seeds, a bar at their mean.
+
+    Args:
+        panels: By title, by name of the line; what is empty is left out.
+        what: Of which they are the differences.
+
+    Returns:
+        The figure, None if there is nothing to draw.
+    """
+    panels = {title: {name: values for name, values in rows.items() if values} for title, rows in panels.items()}
+    panels = {title: rows for title, rows in panels.items() if rows}
+    if not panels:
         return None
-    figure, axes = plt.subplots(1, len(tasks), figsize=(6.2 * len(tasks), 4.2), squeeze=False)
-    for axis, (title, found) in zip(axes[0], tasks.items(), strict=True):
-        forms = [form for form in FORMS if f'{form}_shuffled' in found]
-        for place, form in enumerate(forms):
-            values = paired(found[f'{form}_real'], found[f'{form}_shuffled'])
+    figure, axes = plt.subplots(1, len(panels), figsize=(6.2 * min(len(panels), 2), 4.2), squeeze=False)
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        for place, values in enumerate(rows.values()):
             axis.plot(values, [place] * len(values), 'o', color='#1f6fb4', alpha=0.5)
             axis.plot(np.mean(values), place, '|', color='#d1495b', markersize=18, markeredgewidth=3)
         axis.axvline(0, color='grey', linewidth=0.8)
-        axis.set_yticks(range(len(forms)), forms)
+        axis.set_yticks(range(len(rows)), rows)
+        axis.margins(y=0.2)
+        axis.locator_params(axis='x', nbins=6)
         axis.invert_yaxis()
-        axis.set_xlabel("own maps − other images' maps, points")
+        axis.set_xlabel(what)
         axis.set_title(title, fontsize=11)
         axis.grid(axis='x', alpha=0.3)
     figure.tight_layout()
