@@ -174,7 +174,14 @@ def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
     for name in ('a.png', 'b.jpg'):
         cv2.imwrite(str(images / name), np.full((48, 64, 3), 128, np.uint8))
     (images / 'notes.txt').touch()
-    options = ['--out', tmp_path / 'out', '--device', 'cpu', '--cfg-options', 'test_pipeline.1.scale=(64,64)']
+    options = [
+        '--out',
+        tmp_path / 'out',
+        '--device',
+        'cpu',
+        '--cfg-options',
+        'test_dataloader.dataset.pipeline.1.scale=(64,64)',
+    ]
     result = run_script('tools/infer.py', images, config, checkpoint, *options)
     assert result.returncode == 0, result.stderr[-2000:]
     assert '2 pictures in' in result.stdout

@@ -12,15 +12,16 @@ point clouds in DIR/points.
 import argparse
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from daga_mm.engine import (
     IMAGES,
     add_config,
+    add_device,
+    chosen_device,
     image_fault,
     load_config,
     make_parser,
@@ -66,9 +67,9 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
 
     from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
 
-    config.test_pipeline = [step for step in config.test_pipeline if 'Annotation' not in step['type']]
-    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
-    model = init_model(config, args.checkpoint, device=device)
+    pipeline = config.test_dataloader.dataset.pipeline
+    config.test_pipeline = [step for step in pipeline if 'Annotation' not in step['type']]  # which mmseg reads
+    model = init_model(config, args.checkpoint, device=args.device)
     require_fit(model, args.checkpoint)
     scale = 1000 if model.decode_head.to_depth.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
 
@@ -97,6 +98,10 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
     (args.out / 'vis').mkdir(parents=True, exist_ok=True)
 
     def draw(images: list[str]) -> None:
+        names = [Path(Path(image).stem).with_suffix('') for image in images]  # as mmpretrain makes them
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if twice:
+            raise SystemExit(f'pictures of several images would be one: those of {", ".join(twice[:5])}. Rename them')
         found = inferencer(images, batch_size=args.batch_size, show_dir=str(args.out / 'vis'))
         predictions = {
             name: {key: one[key] for key in ('pred_label', 'pred_score', 'pred_class') if key in one}
@@ -117,8 +122,10 @@ def find_images(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: Two differ in their suffix only.
+        ValueError: It is no image; two differ in their suffix only.
     """
+    if path.is_file() and path.suffix.lower() not in IMAGES:
+        raise ValueError(f'{path} is no image of a kind that is read: {", ".join(IMAGES)}')
     found = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.suffix.lower() in IMAGES)
     if not found:
         raise FileNotFoundError(f'no image at {path}; folders are searched for {", ".join(IMAGES)}')
@@ -127,19 +134,6 @@ def find_images(path: Path) -> list[str]:
     if twice:
         raise ValueError(f'{path} has several images of one name, whose pictures would be one: {", ".join(twice[:5])}')
     return [str(p) for p in found]
-
-
-def require_device(name: str | None) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        ValueError: There is none of this name.
-    """
-    try:
-        torch.empty(0, device=name)
-    except (AssertionError, RuntimeError) as error:
-        words = str(error).splitlines()[0]
-        raise ValueError(f'--device {name}: {words}. Leave it out, or take cpu') from error
 
 
 def parse_args() -> argparse.Namespace:
@@ -153,7 +147,7 @@ def parse_args() -> argparse.Namespace:
         '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
     parser.add_argument('--batch-size', type=positive, default=1, help='images at once (not for depth; default: 1)')
-    parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
+    add_device(parser)
     return parser.parse_args()
 
 
@@ -164,7 +158,7 @@ def main() -> None:
         config = load_config(args.config, args.cfg_options)
         if not Path(args.checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
-        require_device(args.device)
+        args.device = chosen_device(args.device)
     scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in INFERENCERS:
         raise SystemExit(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
@@ -172,6 +166,8 @@ def main() -> None:
         raise SystemExit(f'{args.config} has no head that names classes: it is for tools/test.py')
     with one_line_errors(OSError, ValueError):
         args.out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=args.out):  # it can be written to
+            pass
         draw = INFERENCERS[scope](config, args)
     try:
         draw(images)

@@ -36,7 +36,7 @@ def parameters(run: Run) -> dict[str, int]:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mm.*')  # deprecations inside the mm packages
-    with one_line_errors(FileNotFoundError, ValueError):
+    with one_line_errors(OSError, ValueError):
         runs = [read_run(folder) for folder in args.work_dirs]
         page = render_report(runs, [parameters(run) for run in runs], args.pictures)
         args.out.parent.mkdir(parents=True, exist_ok=True)

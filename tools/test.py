@@ -10,7 +10,7 @@ Several GPUs: tools/dist_test.sh CONFIG CHECKPOINT NUMBER.
 import argparse
 import os
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from daga_mm.engine import (
     RunError,
@@ -32,15 +32,23 @@ def parse_args() -> argparse.Namespace:
         'checkpoint',
         help='checkpoint file; none: the trunk alone, as the config names it, for probes',
     )
-    parser.add_argument('--show-dir', help='draw the predictions into this folder')
+    parser.add_argument('--show-dir', help='draw the predictions into this folder, in one process')
+    parser.add_argument(
+        '--tta', action='store_true', help="average over the scales and flips of the config's tta_pipeline"
+    )
     add_run_options(parser)
     return parser.parse_args()
+
+
+def _is_probe(config: Config) -> bool:
+    """It measures features, and makes no predictions."""
+    return str(config.test_cfg.get('type')).startswith('daga_mm.')
 
 
 def draw_into(folder: str, config: Config) -> None:
     """Let upstream's hook draw every image that is tested."""
     hook = config.get('default_hooks', {}).get('visualization')
-    if hook is None or str(config.test_cfg.get('type')).startswith('daga_mm.'):
+    if hook is None or _is_probe(config):
         raise SystemExit('--show-dir: such a test has no predictions to draw; tools/infer.py draws those of images')
     if hook.type == 'VisualizationHook':  # mmpretrain's
         hook.update(enable=True, interval=1, out_dir=folder)
@@ -51,12 +59,22 @@ def draw_into(folder: str, config: Config) -> None:
         config.visualizer.save_dir = folder
 
 
+def augment(config: Config) -> None:
+    """Let upstream's model for test-time augmentation ask the config's own about every view of an image."""
+    if not {'tta_model', 'tta_pipeline'} <= config.keys():
+        raise SystemExit('--tta: the config has no tta_model and tta_pipeline')
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    config.model = ConfigDict(**config.tta_model, module=config.model)
+
+
 def main() -> None:
     args = parse_args()
     with one_line_errors(OSError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
         if args.checkpoint != 'none' and not os.path.isfile(args.checkpoint):
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
+        if args.checkpoint == 'none' and not config.get('load_from') and not _is_probe(config):
+            raise ValueError(f'{args.config} has parts beside the trunk that a checkpoint brings: none is for probes')
         require_data(config, 'test')
         require_work_dir(config)
     if args.checkpoint != 'none':
@@ -65,8 +83,13 @@ def main() -> None:
         config.pop(key, None)
     if args.show_dir:
         draw_into(args.show_dir, config)
+    if args.tta:
+        augment(config)
     with one_line_errors(RunError):
-        build_runner(config, args).test()
+        runner = build_runner(config, args)
+        if args.show_dir and runner.world_size > 1:
+            raise SystemExit("--show-dir takes one process: upstream's hooks draw the first one's images alone")
+        runner.test()
 
 
 if __name__ == '__main__':

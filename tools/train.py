@@ -6,6 +6,7 @@ Several GPUs: tools/dist_train.sh CONFIG NUMBER.
 """
 
 import argparse
+from contextlib import suppress
 
 from mmengine.dist import is_main_process
 from mmengine.runner import find_latest_checkpoint
@@ -54,6 +55,8 @@ def main() -> None:
     args = parse_args()
     with one_line_errors(OSError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
+        if not config.get('train_cfg'):
+            raise ValueError(f'{args.config} trains nothing: tools/test.py runs it')
         require_data(config, 'train', 'val')
         made = require_work_dir(config)
     if args.amp:
@@ -76,9 +79,10 @@ def main() -> None:
             try:
                 report = dry_run(config, lambda config: build_runner(config, args))
             finally:
-                for folder in made:
-                    if folder.is_dir() and not any(folder.iterdir()):
-                        folder.rmdir()
+                with suppress(FileNotFoundError):  # another process was faster
+                    for folder in made:
+                        if not any(folder.iterdir()):
+                            folder.rmdir()
             if is_main_process():
                 print(report)
         else:

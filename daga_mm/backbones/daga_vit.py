@@ -232,7 +232,7 @@ class DAGAViT(BaseModule):
     def _provide_trunk(self, wanted: TrunkId | None) -> None:
         """Have the trunk that belongs to a state dict without one, and no other."""
         if self._trunk_origin == _RANDOM:
-            # The inferencers of mmdet and mmseg drop init_cfg, so the file is looked for.
+            # mmseg's init_model drops init_cfg, so the file is looked for.
             file = wanted and wanted.find()
             if file is None:
                 # Nobody can want a trained adapter on a random trunk.
@@ -243,7 +243,10 @@ class DAGAViT(BaseModule):
                 )
             self._load_pretrained(str(file))
         elif self._trunk_origin is None:
-            self._load_pretrained(self.init_cfg['checkpoint'])
+            path = self.init_cfg['checkpoint']
+            # In training it may have been another file, by an option that nobody has to repeat.
+            file = wanted and not Path(path).is_file() and wanted.find()
+            self._load_pretrained(str(file or path))
         if wanted is not None:
             found = self._trunk_id(fingerprint(self.trunk.state_dict()))
             if (found.source, found.fingerprint) != (wanted.source, wanted.fingerprint):

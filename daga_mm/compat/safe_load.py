@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import mmengine.runner.checkpoint
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
@@ -138,6 +139,7 @@ def install_loaders() -> None:
     """
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+    mmengine.runner.checkpoint.load_from_http = load_from_http  # by which model zoos' names are fetched
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:

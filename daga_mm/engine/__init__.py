@@ -5,7 +5,16 @@ from .bfloat16 import BFloat16OptimWrapper
 from .checked_pipeline import IMAGES, check_pipelines, image_fault
 from .checkpoint_fit import require_fit
 from .checkpoint_hook import CheckpointHook
-from .command_line import add_config, add_run_options, build_runner, make_parser, one_line_errors, positive
+from .command_line import (
+    add_config,
+    add_device,
+    add_run_options,
+    build_runner,
+    chosen_device,
+    make_parser,
+    one_line_errors,
+    positive,
+)
 from .config import enable_amp, load_config, path_names, require_data, require_work_dir
 from .dry_run import dry_run
 from .errors import RunError, as_run_error
@@ -37,11 +46,13 @@ __all__ = [
     'ShardedRunner',
     'ShardedStrategy',
     'add_config',
+    'add_device',
     'add_run_options',
     'as_run_error',
     'build_on_meta',
     'build_runner',
     'check_pipelines',
+    'chosen_device',
     'count_parameters',
     'dry_run',
     'enable_amp',

@@ -17,7 +17,7 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     """Refuse a checkpoint that leaves parts of the model as they were.
 
     Of a frozen trunk nothing is asked: `DAGAViT` looks after it. BatchNorm's counters and what the model has no place
-    for don't matter.
+    for don't matter, but for DAGA modules: without them, or with some of them, the figures would be of another model.
 
     Args:
         model: The model of a run, wrapped or not.
@@ -26,16 +26,26 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is none that can be read, or tensors are missing or misshapen.
+        ValueError: It is none that can be read, tensors are missing or misshapen, or DAGA modules of its own would be
+            left out.
     """
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     shapes = {re.sub(r'^module\.', '', key): value.shape for key, value in state.items() if hasattr(value, 'shape')}
     model = _unwrapped(model)
-    trunks = tuple(f'{name}.trunk.' for name, module in model.named_modules() if isinstance(module, DAGAViT))
+    backbones = {name: module for name, module in model.named_modules() if isinstance(module, DAGAViT)}
+    own = model.state_dict()
+    for name, backbone in backbones.items():
+        extra = [key for key in shapes if key.startswith(f'{name}.adapters.') and key not in own]
+        if extra and (whole or backbone.daga_layers):
+            raise ValueError(
+                f'{path} has DAGA modules that this model, with daga_layers={backbone.daga_layers}, has no place for: '
+                f'{_some(extra)}. Take the config that it was trained with'
+            )
+    trunks = tuple(f'{name}.trunk.' for name in backbones)
     asked = {
         key: value.shape
-        for key, value in model.state_dict().items()
+        for key, value in own.items()
         if not key.startswith(trunks) and not key.endswith('num_batches_tracked')
     }
     missing = [key for key in asked if key not in shapes]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 
@@ -62,6 +63,26 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where a tool without a runner computes; see `chosen_device`."""
+    parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
+
+
+def chosen_device(name: str | None) -> str:
+    """The device of this name, by default a GPU if there is one.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    name = name or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        words = str(error).splitlines()[0]
+        raise ValueError(f'--device {name}: {words}. Leave it out, or take cpu') from error
+    return name
 
 
 def build_runner(config: Config, args: argparse.Namespace) -> Runner:

@@ -1,7 +1,7 @@
 """Read a config for a run: options of the command line, paths, where results go."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from inspect import signature
@@ -13,16 +13,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 PATHS = Path(__file__).parents[1] / '.mim/configs/_base_/paths.py'
-# What mmengine's Runner looks for in a config, beside its own arguments.
+# What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
 RUN_SETTINGS = (
     'activation_checkpointing',
     'compile',
+    'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
     'runner_type',
     'strategy',
     'sync_bn',
+    'tta_model',
+    'tta_pipeline',
 )
 CLASS_FOLDERS = ('CustomDataset', 'ImageNet', 'daga_mm.ImageNetFolders')  # data sets whose classes are folders
 
@@ -46,7 +49,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 
     Raises:
         FileNotFoundError: No such file, or one that it inherits from is missing.
-        ValueError: It is no config, or an option is none of a config's.
+        ValueError: It is no config, or an option would change nothing of what is read in it.
     """
     options = dict(options or {})
     if not Path(path).is_file():
@@ -65,7 +68,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         raise ValueError(
             f'{path}, or what it inherits from, can not be read: {type(fault).__name__}: {fault}'
         ) from error
-    _require_known(options, config)
+    _require_read(options, config)
     try:
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, ValueError) as error:
@@ -77,14 +80,34 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     return config
 
 
-def _require_known(options: Mapping[str, Any], config: Config) -> None:
-    """mmengine would take a misspelt name for a new setting, and nobody would ever read it."""
-    known = {*config, *signature(Runner).parameters, *RUN_SETTINGS}
+def _require_read(options: Iterable[str], config: Config) -> None:
+    """mmengine takes any name for a setting. Nobody would read a misspelt one, or a variable that was put in its places
+    when the file was read."""
+    read = {*signature(Runner).parameters, *RUN_SETTINGS, *path_names()}
+    if 'data_preprocessor' in (config.get('model') or {}):
+        read.remove('data_preprocessor')  # the Runner's is for models without one
     for option in options:
         first = option.split('.')[0]
-        if first not in known:
-            close = get_close_matches(first, known, n=1)
+        if first in read:
+            continue
+        if first not in config and first != 'data_preprocessor':
+            close = get_close_matches(first, read, n=1)
             raise ValueError(f'no setting {option} in this config' + f': do you mean {close[0]}?' * bool(close))
+        places = list(_places(first, {name: config[name] for name in config if name in read}))
+        raise ValueError(
+            f'{option} would change nothing: {first} is a variable of the config, put in its places when it was read'
+            + f': do you mean {" or ".join(places[:3])}?' * bool(places)
+        )
+
+
+def _places(name: str, settings: Any, prefix: str = '') -> Iterator[str]:
+    """Dotted names of the settings of that name."""
+    items = enumerate(settings) if isinstance(settings, list | tuple) else settings.items()
+    for key, value in items:
+        if key == name:
+            yield f'{prefix}{key}'
+        elif isinstance(value, dict | list | tuple):
+            yield from _places(name, value, f'{prefix}{key}.')
 
 
 def require_work_dir(config: Config) -> list[Path]:
@@ -119,8 +142,8 @@ def require_data(config: Config, *splits: str) -> None:
     Raises:
         FileNotFoundError: A ``data_root``, a folder or an annotation file in it does not exist, or a class folder is
             missing or empty.
-        ValueError: There are more class folders than the model has classes; an annotation file is broken; a batch
-            has no images.
+        ValueError: There are more class folders than the model has classes, or splits have other ones; an annotation
+            file is broken; a batch has no images; an evaluator asks for more of the best classes than there are.
     """
     loaders = {f'{split}_dataloader': config.get(f'{split}_dataloader') or {} for split in splits}
     if 'test' in splits:  # a probe's training images
@@ -129,6 +152,8 @@ def require_data(config: Config, *splits: str) -> None:
         size = loader.get('batch_size', 1)
         if not isinstance(size, int) or size < 1:
             raise ValueError(f'{name}.batch_size is {size!r}: a whole number from 1 on')
+    _require_best(config, splits)
+    folders: dict[Path, list[str]] = {}
     for dataset in (part for loader in loaders.values() for part in _plain(loader.get('dataset') or {})):
         root = dataset.get('data_root')
         if root and not Path(root).exists():
@@ -149,7 +174,17 @@ def require_data(config: Config, *splits: str) -> None:
             prefix = dataset.get('data_prefix') or dataset.get('split') or ''
             folder = Path(root or '.', prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
             if not Path(root or '.', f'meta/{folder.name}.txt').is_file():  # mmpretrain's ImageNet reads such lists
-                _require_classes(config, folder)
+                classes = _require_classes(config, folder)
+                if dataset.type == 'CustomDataset':  # which numbers the folders of each split by themselves
+                    folders[folder] = classes
+    first = next(iter(folders), Path())
+    for folder, classes in folders.items():
+        if classes != folders[first]:
+            other = sorted({*classes} ^ {*folders[first]})
+            raise ValueError(
+                f'{folder} and {first} have other classes, and so other numbers for them: only one has '
+                f'{", ".join(other[:5])}. Give both the same folders'
+            )
 
 
 def _plain(dataset: ConfigDict) -> Iterator[ConfigDict]:
@@ -174,17 +209,37 @@ def _require_annotations(path: Path) -> None:
             raise ValueError(f'{path} is no JSON, or only a part of one: fetch it again')
 
 
-def _require_classes(config: Config, folder: Path) -> None:
+def _num_classes(config: Config) -> int | None:
+    holders = (config.model.get('head'), config.model, config.get('test_cfg'))
+    return next((holder['num_classes'] for holder in holders if holder and 'num_classes' in holder), None)
+
+
+def _require_best(config: Config, splits: Iterable[str]) -> None:
+    """mmpretrain would say it after the first epoch."""
+    known = _num_classes(config)
+    for name in (f'{split}_evaluator' for split in splits):
+        evaluators = config.get(name) or []
+        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
+            asked = evaluator.get('topk', 1) if evaluator.get('type') == 'Accuracy' else 1
+            best = max(asked) if isinstance(asked, list | tuple) else asked
+            if known and best > known:
+                raise ValueError(
+                    f'{name}.topk asks for the best {best} of {known} classes: --cfg-options val_evaluator.topk="(1,)" '
+                    'test_evaluator.topk="(1,)"'
+                )
+
+
+def _require_classes(config: Config, folder: Path) -> list[str]:
     classes = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not classes:
         raise FileNotFoundError(f'no class folders in {folder}')
     empty = [path.name for path in classes if next(path.iterdir(), None) is None]
     if empty:
         raise FileNotFoundError(f'{folder} has classes without an image: {", ".join(empty[:5])}')
-    holders = (config.model.get('head'), config.model, config.get('test_cfg'))
-    known = [holder['num_classes'] for holder in holders if holder and 'num_classes' in holder]
-    if known and len(classes) > known[0]:
-        raise ValueError(f'{folder} has {len(classes)} classes, the model {known[0]}: set its num_classes')
+    known = _num_classes(config)
+    if known and len(classes) > known:
+        raise ValueError(f'{folder} has {len(classes)} classes, the model {known}: set its num_classes')
+    return [path.name for path in classes]
 
 
 def enable_amp(config: Config) -> None:

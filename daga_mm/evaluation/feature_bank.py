@@ -11,7 +11,7 @@ from uuid import uuid4
 import torch
 from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.logging import print_log
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -57,10 +57,16 @@ class FeatureBank:
 
         Raises:
             ValueError: Features that are not finite; the first such image is named. Images that no process has seen.
+                The file can not be written.
         """
         dataset: Any = dataloader.dataset
         rank, world_size = get_dist_info()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f'no folder {self.path.parent} can be made ({error.strerror}): test_cfg.cache_dir names another'
+            ) from error
         job = on_rank_zero(lambda: uuid4().hex[:8])  # others may fill the same bank at the same time
         parts = [self.path.with_suffix(f'.{job}-{rank}.part') for rank in range(world_size)]
         indices, features, bad = _forward(model, dataloader, self.path.stem)
@@ -68,13 +74,19 @@ class FeatureBank:
         if bad is not None:
             path = dataset.get_data_info(bad)['img_path']
             raise ValueError(f'the features of {path} are not finite: look at the image, and at the weights')
-        save_file({'indices': indices, 'features': features}, parts[rank])
-        del features
-        all_gather_object(None)  # until all parts are written
+        whole = self.path.with_suffix(f'.{job}.part')
         try:
-            on_rank_zero(lambda: self._assemble(parts, self.path.with_suffix(f'.{job}.part'), dataset))
+            save_file({'indices': indices, 'features': features}, parts[rank])
+            del features
+            all_gather_object(None)  # until all parts are written
+            on_rank_zero(lambda: self._assemble(parts, whole, dataset))
+        except SafetensorError as error:
+            raise ValueError(
+                f'{self.path} can not be written ({error}): test_cfg.cache_dir names another folder'
+            ) from error
         finally:
-            parts[rank].unlink(missing_ok=True)
+            for path in (parts[rank], whole):
+                path.unlink(missing_ok=True)
 
     def _assemble(self, parts: list[Path], whole: Path, dataset: Any) -> None:
         total = len(dataset)

@@ -54,11 +54,12 @@ def refuse_fresh_adapters(backbone: DAGAViT) -> None:
     """Figures of the frozen trunk must not go under DAGA's name.
 
     Raises:
-        ValueError: There are DAGA modules, and all of them are still the identity.
+        ValueError: There are DAGA modules that are still the identity.
     """
     layers: Any = backbone.adapters['layers']
-    if backbone.daga_layers and not any(bool(layer.up.weight.any()) for layer in layers.values()):
+    fresh = [int(index) for index, layer in layers.items() if not bool(layer.up.weight.any())]
+    if fresh:
         raise ValueError(
-            f'the DAGA modules at blocks {backbone.daga_layers} are still the identity, so this would measure the '
-            'frozen trunk: load a checkpoint with trained ones (load_from), or ask for the trunk with daga_layers=()'
+            f'the DAGA modules at blocks {fresh} are still the identity, so this would measure the trunk without them: '
+            'load a checkpoint with trained ones (load_from), or ask for the trunk with daga_layers=()'
         )

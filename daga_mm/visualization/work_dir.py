@@ -72,7 +72,8 @@ def read_run(folder: str | Path) -> Run:
     if not folder.is_dir():
         raise FileNotFoundError(f'no work dir {folder}')
     parts = sorted(path.parent.parent for path in folder.glob('*/vis_data/scalars.json'))
-    configs = sorted(folder.glob('*/vis_data/config.py')) or sorted(folder.glob('*.py'))
+    # Of the trainings: a test in the same work dir has settings of its own.
+    configs = [path for part in parts if (path := part / 'vis_data/config.py').is_file()] or sorted(folder.glob('*.py'))
     if not parts or not configs:
         raise FileNotFoundError(
             f'no run in {folder}: a work dir of a training has a config and TIMESTAMP/vis_data/scalars.json'
@@ -123,8 +124,8 @@ def read_run(folder: str | Path) -> Run:
                 pictures[name] = (step, path)
     tested: dict[str, float] = {}
     for path in sorted(folder.glob('*/*.json')):
-        if path.stem == path.parent.name:
-            tested = _numbers(_lines(path)[-1])
+        if path.stem == path.parent.name and (lines := _lines(path)):
+            tested = _numbers(lines[-1])
     config = Config.fromfile(configs[-1], import_custom_modules=False)
     return Run(folder.resolve().name, config, training, metrics, daga, tested, fingerprints, pictures)
 

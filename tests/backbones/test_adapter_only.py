@@ -42,7 +42,7 @@ def test_the_trunk_is_left_out_and_named(trained, tmp_path):
     assert name.fingerprint == backbone.fingerprints()['trunk']
 
 
-@pytest.mark.parametrize('named', ['by init_cfg', 'by the checkpoint', 'by DINOV3_CHECKPOINTS'])
+@pytest.mark.parametrize('named', ['by init_cfg', 'by the checkpoint', 'not by init_cfg', 'by DINOV3_CHECKPOINTS'])
 def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
     backbone, state = trained
     expected = backbone(images)
@@ -51,7 +51,7 @@ def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
         (tmp_path / 'elsewhere').mkdir()
         path = path.rename(tmp_path / 'elsewhere/trunk.safetensors')
         monkeypatch.setenv('DINOV3_CHECKPOINTS', str(path.parent))
-    again = build(str(path) if named == 'by init_cfg' else None)
+    again = build({'by init_cfg': str(path), 'not by init_cfg': str(tmp_path / 'gone.pth')}.get(named))
     again.load_state_dict(state)
     assert torch.equal(again(images)[0], expected[0]) and again.fingerprints() == backbone.fingerprints()
 

@@ -63,6 +63,8 @@ def test_config_is_what_its_name_says(path):
         assert_data(config, config.train_dataloader, data)
     if config.default_scope == 'mmdet':
         assert_detection_recipe(config, **name.groupdict(), neck=path.stem.split('_')[2])
+    if path.parent.name == 'mmseg':
+        assert_segmentation_recipe(config, name['kind'], name['size'], head=path.stem.split('_')[0])
     assert config.custom_imports == dict(imports=['daga_mm.compat'], allow_failed_imports=False)
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
@@ -110,6 +112,21 @@ def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, sch
     decay = config.optim_wrapper.paramwise_cfg.get('layer_decay_rate')
     drop_path = arch_of(config).get('drop_path_rate')
     assert (decay, drop_path) == (FULL[neck][size] if kind == 'full' else (None, None))
+
+
+# Rate and weight decay; those of full fine-tuning, and its drop path.
+SEGMENTATION = {'upernet': (6e-5, 0.01), 'fcn': (1e-3, 1e-3)}
+FULL_SEGMENTATION = dict(vits16=(6e-5, 0.01, 0.2), vitb16=(6e-5, 0.01, 0.3), vitl16=(2e-5, 0.05, 0.4))
+
+
+def assert_segmentation_recipe(config: Config, kind: str, size: str, head: str) -> None:
+    """DINOv3's linear probe, ViT-Adapter's UperNet, and ViT-Adapter's full fine-tuning of both."""
+    optimizer, paramwise = config.optim_wrapper.optimizer, config.optim_wrapper.paramwise_cfg
+    found = (optimizer.lr, optimizer.weight_decay, arch_of(config).get('drop_path_rate'))
+    assert found == (FULL_SEGMENTATION[size] if kind == 'full' else (*SEGMENTATION[head], None))
+    assert optimizer.type == 'AdamW' and paramwise.get('layer_decay_rate') == (0.95 if kind == 'full' else None)
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        assert (evaluator.type, evaluator.iou_metrics) == ('IoUMetric', ['mIoU'])
 
 
 def test_large_scale_jitter_is_square_and_knows_what_the_image_is():

@@ -26,7 +26,16 @@ from torch import Tensor
 
 from daga_mm.backbones import DAGAViT
 from daga_mm.backbones.checkpoints import read_weights
-from daga_mm.engine import IMAGES, add_config, image_fault, load_config, make_parser, one_line_errors
+from daga_mm.engine import (
+    IMAGES,
+    add_config,
+    add_device,
+    chosen_device,
+    image_fault,
+    load_config,
+    make_parser,
+    one_line_errors,
+)
 from daga_mm.visualization import (
     compare_streams,
     draw_attention,
@@ -142,7 +151,7 @@ def parse_args() -> argparse.Namespace:
         '--size', type=int, help='pixels of the long side, for instance as in training (default: as it is, 1024 for '
         'what is longer)',
     )  # fmt: skip
-    parser.add_argument('--device', help='cpu, cuda:0 … (default: a GPU if there is one)')
+    add_device(parser)
     return parser.parse_args()
 
 
@@ -160,10 +169,10 @@ def block_number(name: str, number: int, backbone: DAGAViT) -> int:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError, ValueError):
+    with one_line_errors(OSError, ValueError):
         images = find_images(args.images)
         config = load_config(args.config, args.cfg_options)
-        device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+        device = chosen_device(args.device)
         backbone = load_backbone(config, args.checkpoint, device)
         guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
         args.block = guidance if args.block is None else block_number('--block', args.block, backbone)
