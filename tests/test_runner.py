@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from daga_mm.backbones import DAGAViT
 from daga_mm.engine import load_config
 from demo.scenes import write_ade20k
 
@@ -188,6 +189,24 @@ def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
     drawn = {path.name: cv2.imread(str(path)) for path in (tmp_path / 'out/vis').iterdir()}
     assert set(drawn) == {'a.png', 'b.jpg'}
     assert all(picture.shape == (48, 64, 3) and picture.std() > 1 for picture in drawn.values())
+
+
+def test_test_time_augmentation_asks_for_every_scale_and_flip(trained, tmp_path, monkeypatch):
+    runner, _, checkpoint = trained
+    (config,) = Path(runner.work_dir).glob('*.py')
+    seen = []
+    forward = DAGAViT.forward
+    monkeypatch.setattr(DAGAViT, 'forward', lambda self, images: seen.append(images) or forward(self, images))
+    result = run_script('tools/test.py', config, checkpoint, '--tta', '--work-dir', tmp_path, '--cfg-options',
+                        'model.test_cfg=dict(mode="whole")', 'visualizer.name=tta')  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    (file,) = tmp_path.glob('*/*.json')
+    assert {'mIoU', 'trunk'} <= json.loads(file.read_text()).keys()
+    ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # mmseg's, of images of 96×72 pixels
+    assert {tuple(images.shape[-2:]) for images in seen} == {(round(72 * r), round(96 * r)) for r in ratios}
+    assert len(seen) == 2 * 2 * len(ratios)
+    plain, flipped = seen[:2]
+    assert torch.equal(plain.flip(-1), flipped)
 
 
 def test_averaged_weights_are_saved_without_the_trunk_and_resumed(config):
