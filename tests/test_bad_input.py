@@ -259,6 +259,11 @@ CONFIG: Mistakes = {
     'a module that is absent': (
         config_of("custom_imports = dict(imports=['my_model'], allow_failed_imports=False)"), 'Failed to import my_model'),
     'a misspelt setting': (seg(**{'trian_cfg.max_iters': 1}), 'no setting trian_cfg.max_iters .* mean train_cfg?'),
+    'a variable that is read no more': (
+        seg(**{'optimizer.lr': 1}), 'optimizer.lr would change nothing: .* do you mean optim_wrapper.optimizer'),
+    'a variable of many places': (
+        seg(crop_size=1), r'crop_size would change nothing.*model.test_cfg.crop_size or train_dataloader.*3.crop_size\?'),
+    'pixels beside those of the model': (seg(data_preprocessor=1), 'change nothing.* do you mean model.data_preprocessor'),
     'an item that a list lacks': (seg(**{'train_dataloader.dataset.pipeline.99.scale': 1}), 'do not fit .*Index 99'),
     'a setting of a number': (seg(**{'train_cfg.max_iters.x': 1}), 'do not fit .*max_iters'),
     'a setting of the run': (seg(**{'randomness.seed': 1, 'load_from': 'a.pth'}), WORKS),
@@ -307,6 +312,15 @@ def batch(size: Any) -> Callable[[Place], Any]:
     return lambda place: require_data(place.config(**{'train_dataloader.batch_size': size}), 'train')
 
 
+def renamed(folder: str) -> Callable[[Place], Any]:
+    def mistake(place: Place) -> None:
+        root = place.copy('cls')
+        (root / folder).rename(root / folder / '../x')
+        require_data(place.config('cls', root), 'train', 'test')
+
+    return mistake
+
+
 BEFORE: Mistakes = {
     **{f'{task}: nothing wrong': (lambda p, t=task: require_data(p.config(t), 'train', 'val', 'test'), WORKS) for task in CONFIGS},
     'a wrong data root': (
@@ -323,6 +337,10 @@ BEFORE: Mistakes = {
     'half an image in a batch': (batch(1.5), 'train_dataloader.batch_size is 1.5'),
     'more class folders than classes': (
         lambda p: require_data(p.config(**{'model.head.num_classes': 9}), 'train'), 'has 10 classes, the model 9'),
+    'folders of other classes in the test': (renamed('test/class3'), r'/test and .*/train have other classes.*class3, x'),
+    'the best of more classes than there are': (
+        lambda p: require_data(p.config(**{'val_evaluator.topk': (1, 11)}), 'val'),
+        r'val_evaluator.topk asks for the best 11 of 10 classes: --cfg-options val_evaluator.topk="\(1,\)"'),
     'a work dir in a file': (
         lambda p: require_work_dir(Config(dict(work_dir=str(p.file('file') / 'run')))),
         r'nothing can be written to .*file/run \(Not a directory\): name another folder, --work-dir'),
@@ -373,6 +391,37 @@ def boxes(box: list[float]) -> Callable[[Path], Any]:
     return change
 
 
+def loader(task: str, change: Callable[[Path], Any], **options: Any) -> Callable[[Place], Any]:
+    """The data loader of the training images, of a copy that was changed."""
+
+    def mistake(place: Place) -> None:
+        root = place.copy(task)
+        change(root)
+        config = place.config(task, root, **options)
+        place.runner(config).build_dataloader(config.train_dataloader)
+
+    return mistake
+
+
+def with_category(name: str, every: bool) -> Callable[[Path], Any]:
+    """Give one category of the annotations, or each, a name that is none of COCO's."""
+
+    def change(root: Path) -> None:
+        path = root / 'annotations/instances_train2017.json'
+        content = json.loads(path.read_text())
+        for number, category in enumerate(content['categories']):
+            if every or not number:
+                category['name'] = f'{name} {number}'
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def as_bmp(root: Path) -> None:
+    for path in (root / 'images/training').iterdir():
+        path.rename(path.with_suffix('.bmp'))
+
+
 IMAGE, MAP, CLASS_IMAGE = 'images/training/*', 'annotations/training/*', 'train/class0/0.png'
 DEPTH = 'annotations/train/*'
 COCO = 'annotations/instances_val2017.json'
@@ -389,6 +438,11 @@ FILES: Mistakes = {
     'depth of another size': (spoilt('depth', DEPTH, pixels((32, 48), np.uint16)), r'depth map \S+ has 32×48 pixels, its image'),
     'depth in colours': (spoilt('depth', DEPTH, pixels((480, 640, 3))), r'depth map \S+ has shape \(480, 640, 3\)'),
     'depth cut off': (spoilt('depth', DEPTH, cut), r'depth\S+\.png can not be read as an image'),
+    'of a suffix that is not looked for': (loader('seg', as_bmp), 'ADE20KDataset has found no image: data_root .*img_suffix'),
+    'a category that is no class': (
+        loader('det', with_category('x', every=False)), r'train2017.json has \d+ of the \d+ classes of .*metainfo.classes'),
+    'no category that is a class': (loader('det', with_category('x', every=True)), 'found no image.*metainfo.classes'),
+    'no workers that could stay': (loader('cls', lambda root: None, **{'train_dataloader.persistent_workers': True}), WORKS),
     'grey': (spoilt('cls', CLASS_IMAGE, pixels((40, 40))), WORKS),
     'with alpha': (spoilt('cls', CLASS_IMAGE, pixels((40, 40, 4))), WORKS),
     '16 bits': (spoilt('cls', CLASS_IMAGE, pixels((40, 40, 3), np.uint16)), WORKS),
@@ -437,8 +491,17 @@ CHECKPOINTS: Mistakes = {
         r'model\.pth is not a checkpoint of this model.*misshapen \(2\): head.fc.weight \(12, 96\) instead of \(10, 96\)'),
     'of half a head': (lambda p: p.test(half_head(p)), r'missing \(1\): head\.fc\.bias'),
     'of another task': (lambda p: p.test(weights(p, task='seg')), r'model\.pth is not a checkpoint of this model.*missing'),
+    'with DAGA, for the frozen trunk': (
+        lambda p: p.test(weights(p), **{'model.backbone.daga_layers': ()}),
+        r'model\.pth has DAGA modules that this model, with daga_layers=\(\), has no place for'),
+    'with other DAGA layers, to train from': (
+        lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.daga_layers': (0,)}), 'DAGA modules that .* no place'),
+    'of other folders': (
+        lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': ('cat', 'dog')}}})),
+        'trained on other classes than those of .*: what differs is cat, class0'),
     'of another trunk': (
-        lambda p: p.test(weights(p, **{'model.backbone.arch.depth': 5})), r'the trunk in the checkpoint is not a dinov3_vits16'),
+        lambda p: p.test(weights(p, **{'model.backbone.arch.depth': 5, 'model.backbone.daga_layers': (1, 2, 3)})),
+        r'the trunk in the checkpoint is not a dinov3_vits16'),
     'the weights of a trunk alone': (lambda p: p.test(p.saved(trunk())), 'holds nothing of this model.*init_cfg.checkpoint'),
     'code, to test': (lambda p: p.test(p.saved({'state_dict': {'a': CODE}})), r'model\.pth was not loaded: it asks for exec'),
     'code, to train from': (lambda p: p.train(load_from=str(p.saved({'state_dict': {'a': CODE}}))), 'it asks for exec'),
@@ -509,6 +572,7 @@ INFER: dict[str, tuple[Callable[[Place], list], str]] = {
     'no image': (lambda p: [p.path / 'none', 'c.py', 'c.pth'], 'no image at .*none; folders are searched for .bmp'),
     'no device': (
         lambda p: [p.data / 'cls/test/class0', classifier(p), weights(p), '--device', 'gpu0'], '--device gpu0: .* or take cpu'),
+    'no kind of image': (lambda p: [p.file('a.heic'), 'c.py', 'c.pth'], r'a\.heic is no image of a kind that is read: .bmp'),
     'a broken image': (
         lambda p: [p.file('a.png', 'PNG').parent, classifier(p), weights(p)], r'a\.png can not be read as an image'),
     'a checkpoint that is none': (
@@ -549,7 +613,7 @@ def test_train_ends_with_one_message(name, place):
 
 PUBLISH: dict[str, tuple[Callable[[Place], Path], str]] = {
     'of other DAGA layers': (
-        lambda p: weights(p, **{'model.backbone.daga_layers': (0, 1)}), 'is not a checkpoint of this model.*adapters'),
+        lambda p: weights(p, **{'model.backbone.daga_layers': (0, 1)}), 'has DAGA modules that this model.*no place'),
     'of another head': (
         lambda p: weights(p, **{'model.head.num_classes': 12}), r'misshapen \(2\): head.fc.weight \(12, 96\)'),
     'no tensors': (lambda p: p.saved({'state_dict': {'a': 'b'}}), 'holds nothing of this model'),

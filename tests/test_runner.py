@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+import daga_mm.engine
 from daga_mm.backbones import DAGAViT
 from daga_mm.engine import load_config
 from demo.scenes import write_ade20k
@@ -191,6 +192,15 @@ def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
     assert all(picture.shape == (48, 64, 3) and picture.std() > 1 for picture in drawn.values())
 
 
+def test_the_rate_that_is_logged_is_scaled_too(config):
+    small = config(**{'auto_scale_lr.enable': True, 'train_dataloader.batch_size': 4})
+    runner = daga_mm.engine.Runner.from_cfg(small)
+    wrapper = runner.build_optim_wrapper(small.optim_wrapper)
+    runner.scale_lr(wrapper, small.auto_scale_lr)
+    assert {group['lr'] for group in wrapper.param_groups} == {1e-2 * 4 / 16} and len(wrapper.param_groups) > 1
+    assert wrapper.base_param_settings['lr'] == 1e-2 * 4 / 16
+
+
 def test_test_time_augmentation_asks_for_every_scale_and_flip(trained, tmp_path, monkeypatch):
     runner, _, checkpoint = trained
     (config,) = Path(runner.work_dir).glob('*.py')
@@ -198,7 +208,7 @@ def test_test_time_augmentation_asks_for_every_scale_and_flip(trained, tmp_path,
     forward = DAGAViT.forward
     monkeypatch.setattr(DAGAViT, 'forward', lambda self, images: seen.append(images) or forward(self, images))
     result = run_script('tools/test.py', config, checkpoint, '--tta', '--work-dir', tmp_path, '--cfg-options',
-                        'model.test_cfg=dict(mode="whole")', 'visualizer.name=tta')  # fmt: skip
+                        'model.test_cfg.mode=whole', 'visualizer.name=tta')  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
     (file,) = tmp_path.glob('*/*.json')
     assert {'mIoU', 'trunk'} <= json.loads(file.read_text()).keys()

@@ -66,6 +66,17 @@ def make_run(tmp_path):
     return make
 
 
+def test_a_test_in_the_same_work_dir_has_no_say_in_the_settings(make_run):
+    folder = make_run('a')
+    for stamp, lr in (('20260101_000000', 0.1), ('20270101_000000', 0.7)):
+        (folder / stamp / 'vis_data').mkdir(parents=True, exist_ok=True)
+        text = CONFIG.format(layers='(1, 2)', frozen=True, lr=lr, name='a')
+        (folder / stamp / 'vis_data/config.py').write_text(text)
+    (folder / '20270101_000000/20270101_000000.json').touch()  # one that was broken off
+    run = read_run(folder)
+    assert run.config.optim_wrapper.optimizer.lr == 0.1 and run.tested == {}
+
+
 def test_a_run_is_read(make_run):
     run = read_run(make_run('a', final=dict(mIoU=41.5, trunk='abcd')))
     assert run.name == 'a' and run.method == 'DAGA'
