@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib.util
 import inspect
+import itertools
 import os
 import re
 import shlex
@@ -11,6 +12,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -18,7 +21,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from daga_mm import registry
-from daga_mm.engine import load_config, path_names
+from daga_mm.engine import check_pipelines, load_config, path_names, require_data
 from daga_mm.visualization import AttentionVisHook
 
 from .conftest import REPOSITORY
@@ -289,3 +292,23 @@ def test_parameters_beside_the_published_ones_are_counted():
         adapters, trunk = (sum(p.numel() for p in part.parameters()) for part in (model.adapters, model.trunk))
         assert f'{adapters:,}' == count and f'{100 * adapters / trunk:.2f}' == percent
         assert backbone['daga_layers'] == 'all' or which[0] == 'e' or list(model.daga_layers) == backbone['daga_layers']
+
+
+def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):
+    text = (REPOSITORY / 'docs/tasks.md').read_text()
+    (block,) = re.findall(r'^```python\n(_base_ = .*?)^```', text, flags=re.DOTALL | re.MULTILINE)
+    path = tmp_path / 'fields.py'
+    path.write_text(block.replace("'configs/", f"'{REPOSITORY}/configs/").replace('data/fields', str(tmp_path)))
+    for kind, split in itertools.product(('images', 'annotations'), ('training', 'validation')):
+        (tmp_path / kind / split).mkdir(parents=True)
+        pixels = np.full((40, 60, 3), 90) if kind == 'images' else np.arange(2400).reshape(40, 60) // 4 % 3
+        cv2.imwrite(str(tmp_path / kind / split / 'a.png'), pixels.astype(np.uint8))
+    config = load_config(path)
+    require_data(config, 'train', 'val', 'test')
+    init_default_scope('mmseg')
+    for split in ('train', 'val', 'test'):
+        dataset = registry.DATASETS.build(config[f'{split}_dataloader'].dataset)
+        check_pipelines(dataset)
+        assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [0, 1, 2]
+        assert dataset.metainfo['classes'] == ('soil', 'crop', 'weed')
+    assert config.model.decode_head.num_classes == config.model.auxiliary_head.num_classes == 3
