@@ -167,16 +167,17 @@ def test_mmengine_loads_safetensors_with_what_they_say_of_themselves(tmp_path):
     assert loaded['meta'] == {'dataset_meta': {'classes': ['cat']}}
 
 
-@pytest.mark.parametrize('scheme', ['', 'http://example.org/'])
-def test_mmengine_refuses_code_even_where_torch_is_told_to_trust(scheme, tmp_path, monkeypatch):
+@pytest.mark.parametrize('name', ['model.pth', 'http://example.org/model.pth', 'torchvision://resnet18'])
+def test_mmengine_refuses_code_even_where_torch_is_told_to_trust(name, tmp_path, monkeypatch):
     """torch.hub, which loads URLs for mmengine, trusts every file; the variable makes torch.load do so too."""
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / 'model.pth'
     torch.save({'state_dict': {}, 'extra': Call(exec, CODE)}, path)
     monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, to: shutil.copy(path, to))
     with pytest.raises(ValueError, match='it asks for exec, which'):
-        CheckpointLoader.load_checkpoint(f'{scheme}model.pth' if scheme else str(path))
+        CheckpointLoader.load_checkpoint(name)
 
 
 def test_a_url_is_fetched_once(tmp_path, monkeypatch):
