@@ -164,7 +164,7 @@ def _guidance_dense() -> Iterator[Cell]:
 
 
 def _inside() -> Iterator[Cell]:
-    """What no other part has: the default itself, frozen guidance, the last block and all blocks are elsewhere."""
+    """What no other part has: the default, frozen guidance, gate='heads', the last block and all blocks are elsewhere."""
     half = dict(guidance=dict(source='frozen', scale=0.5))
     changes: dict[str, dict[str, Any]] = {
         'default': {},
@@ -174,7 +174,6 @@ def _inside() -> Iterator[Cell]:
         'bottleneck_64': dict(daga_cfg=dict(bottleneck_dim=64)),
         'layers_45': dict(daga_layers=(4, 5)),
         'layers_12': dict(daga_layers=(1, 2)),
-        'gate_heads': dict(form='linear_heads'),
         'start_reference': dict(form='reference'),
     }
     for seed in FEWER:
