@@ -8,6 +8,7 @@ trunk, once with DAGA in it. What comes out is demo/output/demo.png and demo/out
 """
 
 import argparse
+import io
 import json
 import time
 import warnings
@@ -27,7 +28,7 @@ from mmengine.runner import Runner
 from scenes import write_ade20k
 from scenes.preview import class_colours
 
-from daga_mm.engine import load_config
+from daga_mm.engine import AtomicBackend, load_config
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'upernet_scenes.py'
@@ -98,8 +99,8 @@ def predictions(runner: Runner, index: int) -> dict[str, np.ndarray]:
     return dict(
         image=item['inputs'].permute(1, 2, 0).numpy()[..., ::-1],
         truth=item['data_samples'].gt_sem_seg.data[0].numpy(),
-        prediction=result.pred_sem_seg.data[0].numpy(),
-        guidance=guidance.numpy(),
+        prediction=result.pred_sem_seg.data[0].cpu().numpy(),
+        guidance=guidance.cpu().numpy(),
     )
 
 
@@ -136,8 +137,10 @@ def picture(runners: dict[str, Runner], rows: list[dict[str, Any]], path: Path) 
     figure.legend(handles=legend, loc='lower center', ncol=9, fontsize=9, frameon=False)
     figure.suptitle('UperNet on a small frozen ViT, without and with DAGA; synthetic scenes', fontsize=13)
     figure.tight_layout(rect=(0, 0.95 / figure.get_figheight(), 1, 1))
-    figure.savefig(path, dpi=110)
+    data = io.BytesIO()
+    figure.savefig(data, dpi=110)
     plt.close(figure)
+    AtomicBackend().put(data.getvalue(), path)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -182,7 +185,8 @@ def main() -> None:
         runners[name], row = train(name, common | options, args.out, args.seed, weights)
         rows.append(row)
     picture(runners, rows, args.out / 'demo.png')
-    (args.out / 'demo.json').write_text(json.dumps(dict(data='synthetic scenes', rows=rows), indent=1) + '\n')
+    found = dict(data='synthetic scenes', rows=rows)
+    AtomicBackend().put_text(json.dumps(found, indent=1) + '\n', args.out / 'demo.json')
     print(f'\n{table(rows)}\n')
     print('The scenes are synthetic and the trunk is tiny: this shows that all works, not how well DINOv3 does.')
     print(f'Picture: {args.out / "demo.png"}   {time.perf_counter() - start:.0f} s in all')

@@ -19,6 +19,7 @@ from mmengine.config import Config
 
 from daga_mm.engine import (
     IMAGES,
+    AtomicBackend,
     add_config,
     add_device,
     chosen_device,
@@ -107,9 +108,7 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
             name: {key: one[key] for key in ('pred_label', 'pred_score', 'pred_class') if key in one}
             for name, one in zip(images, found, strict=True)
         }
-        part = args.out / 'predictions.json.part'
-        part.write_text(json.dumps(predictions, indent=1) + '\n')
-        part.replace(args.out / 'predictions.json')
+        AtomicBackend().put_text(json.dumps(predictions, indent=1) + '\n', args.out / 'predictions.json')
 
     return draw
 

@@ -245,7 +245,7 @@ class DAGAViT(BaseModule):
         elif self._trunk_origin is None:
             path = self.init_cfg['checkpoint']
             # In training it may have been another file, by an option that nobody has to repeat.
-            file = wanted and not Path(path).is_file() and wanted.find()
+            file = None if wanted is None or Path(path).is_file() else wanted.find()
             self._load_pretrained(str(file or path))
         if wanted is not None:
             found = self._trunk_id(fingerprint(self.trunk.state_dict()))

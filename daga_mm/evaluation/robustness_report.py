@@ -1,5 +1,6 @@
 """What a robustness run leaves behind: figures as JSON, a table in Markdown, a heat map."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -142,6 +143,6 @@ def draw_heat_map(results: Mapping[str, Any], path: Path) -> None:
     figures = {title: results[name] for name, title in TITLES.items() if not isinstance(results[name], str)}
     summary = ' · '.join(f'{title} {values["top1"]:.1f}' for title, values in figures.items())
     figure.supxlabel(f'top-1 in percent: {summary}', color='0.35', fontsize=11)
-    part = path.with_name(f'{path.name}.part')
-    figure.savefig(part, format='png')
-    part.replace(path)
+    data = io.BytesIO()
+    figure.savefig(data, format='png')
+    AtomicBackend().put(data.getvalue(), path)

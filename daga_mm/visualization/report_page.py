@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,7 @@ def _row(name: str, values: Sequence[float | None], words: str = '{:.4g}') -> di
     cells = []
     for number, value in enumerate(values):
         change = value - first if number and value is not None and first is not None else 0
+        change = change if math.isfinite(change) else 0
         cells.append(
             dict(
                 value='–' if value is None else words.format(value),

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -119,9 +120,8 @@ def read_run(folder: str | Path) -> Run:
         if nameless:
             pictures = {name: picture for name, picture in pictures.items() if not name.startswith(_NAMELESS + ',')}
             pictures |= nameless
-        for name, step, path in drawn:
-            if name != _NAMELESS and step >= pictures.get(name, (0, path))[0]:
-                pictures[name] = (step, path)
+        # Those of a later part are newer, whatever their step: it may have begun anew.
+        pictures |= {name: (step, path) for name, step, path in sorted(drawn, key=itemgetter(1)) if name != _NAMELESS}
     tested: dict[str, float] = {}
     for path in sorted(folder.glob('*/*.json')):
         if path.stem == path.parent.name and (lines := _lines(path)):

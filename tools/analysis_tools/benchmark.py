@@ -36,6 +36,9 @@ Function = Callable[[], Any]
 
 def functions(case: Case, model: DAGAViT, images: Tensor, args: argparse.Namespace) -> dict[str, Function]:
     """What is measured: an inference, and a training step where there is something to train."""
+    if args.compile:
+        # All models share one forward, and its compiled versions: beyond the limit the rest would not be compiled.
+        torch._dynamo.config.recompile_limit = 100
     run = torch.compile(model) if args.compile else model
     cast = torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.dtype == 'bf16')
 
@@ -125,7 +128,6 @@ def measure(size: int, args: argparse.Namespace, argv: list[str]) -> list[dict[s
         row = dict(
             case=case.name,
             guidance=describe_guidance(model) if case.guidance else None,
-            default_guidance=case.name == 'daga' and describe_guidance(model) == args.default_guidance,
             layers=list(model.daga_layers),
             arch=args.arch,
             size=size,
@@ -284,9 +286,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.layers = [tuple(layers) for layers in args.layers or [(1, 2, -2, -1), (-2, -1)]]
     with torch.device('meta'):
-        default = DAGAViT(arch=args.arch)
         named = [describe_guidance(DAGAViT(arch=args.arch, guidance=parse_guidance(text))) for text in args.guidance]
-    args.default_guidance = describe_guidance(default)
     args.guidance = list(dict.fromkeys(named))  # without what the default says again
     return args
 

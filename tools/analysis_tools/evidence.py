@@ -171,18 +171,23 @@ def parse_args() -> argparse.Namespace:
 
 
 def repeat(cell: Cell, paths: Paths, results: Results) -> str:
-    """Run a cell once more.
+    """Run a cell once more, in a process of its own as the first time.
 
     Returns:
         What differs from its result, time and memory apart; '' if nothing does.
 
     Raises:
-        ValueError: It has no result yet.
+        ValueError: It has no result yet, or one of seconds.
     """
+    if cell.alone:
+        raise ValueError(f'{cell.key} is of seconds, which are other ones each time')
     before = results.read(cell)
     if before is None:
         raise ValueError(f'{cell.key} has no result to compare with yet')
-    found, _ = run_cell(cell, before['settings'], paths)
+    for name in cell.needs:
+        DATA[name](paths)
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        found, _ = pool.submit(run_cell, cell, before['settings'], paths).result()
     now = json.loads(json.dumps(found))
     differences = [
         f'{name}: {before["result"].get(name)} before, {now[name]} now'

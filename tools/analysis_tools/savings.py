@@ -132,7 +132,9 @@ def with_frozen_gradients(model: DAGAViT) -> None:
 
 def with_positions_kept(model: DAGAViT) -> None:
     """Compute rotary positions once per size."""
-    rope: Any = model.trunk.model.rope
+    rope: Any = getattr(model.trunk.model, 'rope', None)
+    if rope is None:
+        raise ValueError(f'{model.arch} has no rotary positions to keep: leave out positions')
     compute = rope.get_embed
     kept = functools.cache(lambda shape, dtype: compute(list(shape), dtype=dtype))
     rope.get_embed = lambda shape, dtype=None: kept(tuple(shape), dtype)
@@ -191,7 +193,7 @@ SAVINGS = {
     ),
     'weights': Saving('no gradients of frozen weights', backbone(with_frozen_gradients), backbone(), True),
     'encoder': Saving(
-        'one encoder for all layers, one pass of it, of frozen guidance',
+        'one encoder for all layers, of frozen guidance',
         backbone(guidance=FROZEN),
         backbone(guidance=FROZEN, daga_cfg=dict(share_encoder=True)),
         False,

@@ -70,10 +70,12 @@ class Stage:
         self.seconds['backward'] = seconds(lambda: run(outputs, gradients), self.device) if outputs else 0.0
 
 
-def build(config: Config, device: str) -> nn.Module:
-    """The config's model with random weights."""
+def build(config: Config, size: tuple[int, int], device: str) -> nn.Module:
+    """The config's model with random weights, for images of this size."""
     init_default_scope(config.default_scope)
     config.model.backbone.init_cfg = None
+    if (config.model.data_preprocessor or {}).get('size'):  # mmseg's pads up to it
+        config.model.data_preprocessor.size = size
     model = MODELS.build(config.model)
     return (revert_sync_batchnorm(model) if device == 'cpu' else model).to(device).train()
 
@@ -81,7 +83,7 @@ def build(config: Config, device: str) -> nn.Module:
 def measure(config: Config, size: tuple[int, int], batch: int, args: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each part of a training step, and the peak of memory."""
     memory = PeakMemory(args.device)
-    model: Any = build(config, args.device)
+    model: Any = build(config, size, args.device)
     data = synthetic_batch(model, config.default_scope, size, batch)
     optimiser = build_optim_wrapper(model, config.optim_wrapper)
     stages = {'trunk': Stage(model.backbone, args.device)}

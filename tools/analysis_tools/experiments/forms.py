@@ -15,11 +15,9 @@ FORMS = {
     'token': 'one gate per patch',
     'none': 'no gate: the bottleneck alone',
     'times': "the map, over its mean, multiplies each patch's update",
-    'standard': 'as channel, of maps with mean 0 and deviation 1 in place of range 0 to 1',
     'normed': 'as channel, with a layer norm on the instruction, so that small differences between images grow',
     'heads': 'as token, of the maps of all heads in place of their mean; not what the package calls heads',
     'blocks': 'as token, of the maps of this and all earlier DAGA layers',
-    'times_heads': "each head's map, over its mean, multiplies its share of the update's channels",
     'linear_heads': "the package's gate='heads': one per patch, linear in its attention from each head, 1/2 at first",
     'reference': "the method's with its published start: zero gate weights, batch norms, the norm on the sum",
 }
@@ -28,7 +26,7 @@ MAPS = {
     'shuffled': "another image's",
     'constant': 'the same value everywhere',
 }
-PER_HEAD = ('heads', 'times_heads', 'linear_heads')
+PER_HEAD = ('heads', 'linear_heads')
 
 
 @MODELS.register_module()
@@ -77,7 +75,7 @@ class GuidanceForm(DAGAViT):
         sizes = (self.embed_dims, instruction_dim, bottleneck_dim, mixing_init)
         if self.form in ('token', 'heads', 'blocks'):
             return MapsEncoder(instruction_dim, {'heads': heads, 'blocks': place + 1}.get(self.form, 1)), None
-        if self.form in ('none', 'times', 'times_heads'):
+        if self.form in ('none', 'times'):
             return nn.Identity(), MapDAGA(FixedGate(self.embed_dims), *sizes)
         if self.form == 'linear_heads':
             return nn.Identity(), MapDAGA(LinearGate(heads, self.embed_dims), *sizes)
@@ -108,14 +106,12 @@ class GuidanceForm(DAGAViT):
             last = self._last.get(index, maps)
             self._last[index] = maps[-1:]
             maps = torch.cat([last[-1:] if last.shape[1:] == maps.shape[1:] else maps[-1:], maps[:-1]])
-        if self.form == 'standard':
-            maps = (maps - maps.mean((2, 3), keepdim=True)) / (maps.std((2, 3), keepdim=True) + 1e-6)
-        elif self.form in ('times', 'times_heads', 'linear_heads'):
+        if self.form in ('times', 'linear_heads'):
             maps = maps / (maps.mean((2, 3), keepdim=True) + 1e-6)
         elif self.form == 'none':
             maps = torch.ones_like(maps)
         # These encoders take one map of each image, without an axis for it.
-        one = self.form in ('channel', 'standard', 'normed', 'reference')
+        one = self.form in ('channel', 'normed', 'reference')
         return super()._adapt(index, tokens, maps[:, 0] if one else maps, grid)
 
 
@@ -143,17 +139,14 @@ class NormedEncoder(AttentionEncoder):
 
 
 class FixedGate(nn.Module):
-    """Maps over their means (B, M, h, w) -> gates (B, h·w, D), 1/2 on average, as a sigmoid starts.
-
-    Each map serves its share of the channels.
-    """
+    """Maps over their means (B, 1, h, w) -> gates (B, h·w, D), 1/2 on average, as a sigmoid starts."""
 
     def __init__(self, embed_dims: int) -> None:
         super().__init__()
         self.embed_dims = embed_dims
 
     def forward(self, maps: Tensor) -> Tensor:
-        return 0.5 * maps.flatten(2).transpose(1, 2).repeat_interleave(self.embed_dims // maps.shape[1], dim=2)
+        return 0.5 * maps.flatten(2).transpose(1, 2).expand(-1, -1, self.embed_dims)
 
 
 class LinearGate(nn.Linear):

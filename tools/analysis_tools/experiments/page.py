@@ -20,6 +20,7 @@ from .plan import FRESH, SEEDS, Cell
 from .results import Results
 
 COLOURS = dict(zip(cifar.METHODS, plt.get_cmap('tab10').colors, strict=False))
+SCALE = {'detection': 100.0}  # mmdet gives fractions, and mIoU and accuracies are percent
 Found = dict[str, dict[int, dict[str, Any]]]  # name of a cell without its seed, or of a variant -> seed -> result
 
 
@@ -121,6 +122,11 @@ def paired(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> 
     return [one[seed]['score'] - other[seed]['score'] for seed in sorted(one.keys() & other.keys())]
 
 
+def percent(name: str, value: float) -> float:
+    """A score or a metric of a cell, as it is shown."""
+    return SCALE.get(name.partition('_')[0], 1.0) * value
+
+
 def interval(differences: Sequence[float]) -> str:
     """Mean and 95 % interval of paired differences, Student's t."""
     if len(differences) < 2:
@@ -156,7 +162,7 @@ def rates(plan: list[Cell], results: Results) -> str:
         record = results.read(cell) if cell.part == 'tuning' else None
         if record:
             name = cell.name.rpartition('_')[0]
-            rows.setdefault(name, {})[cell.settings['lr']] = record['result']['score']
+            rows.setdefault(name, {})[cell.settings['lr']] = percent(name, record['result']['score'])
     columns = sorted({lr for row in rows.values() for lr in row})
 
     def show(row: dict[float, float], lr: float) -> str:
@@ -282,14 +288,14 @@ def dense(found: Found) -> str:
         for method, what in scenes.METHODS.items():
             seeds = found.get(f'{task}_{method}')
             if seeds:
-                values = [[seed['metrics'][title] for seed in seeds.values()] for title in metrics.values()]
+                form = '{:.3f}' if task == 'depth' else '{:.2f}'
                 shown = [
-                    f'{title} {spread(value, "{:.3f}" if task == "depth" else "{:.2f}")}'
-                    for title, value in zip(metrics.values(), values, strict=True)
+                    f'{title} {spread([percent(task, seed["metrics"][title]) for seed in seeds.values()], form)}'
+                    for title in metrics.values()
                 ]
                 against = paired(seeds, found.get(f'{task}_frozen', {})) if method != 'frozen' else []
                 first = next(iter(seeds.values()))
-                difference = ' '.join(f'{value:+.3f}' if task == 'depth' else f'{value:+.2f}' for value in against)
+                difference = ' '.join(form.replace(':', ':+').format(percent(task, value)) for value in against)
                 rows.append(
                     [
                         f'{task}: {what}',
@@ -360,7 +366,7 @@ def draw_dense(found: Found) -> Any:
     """What each method gains over the frozen trunk in each task on the scenes, a dot per seed; None without results."""
     panels = {
         f'{task}, {next(iter(metrics.values()))}': {
-            method: paired(found[f'{task}_{method}'], found.get(f'{task}_frozen', {}))
+            method: [percent(task, x) for x in paired(found[f'{task}_{method}'], found.get(f'{task}_frozen', {}))]
             for method in scenes.METHODS
             if method != 'frozen' and f'{task}_{method}' in found
         }

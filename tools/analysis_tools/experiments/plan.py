@@ -164,7 +164,7 @@ def _guidance_dense() -> Iterator[Cell]:
 
 
 def _inside() -> Iterator[Cell]:
-    """What no other part has: the default, frozen guidance, gate='heads', the last block and all blocks are elsewhere."""
+    """What no other part has: the default, frozen guidance, gate='heads', the last and all blocks are elsewhere."""
     half = dict(guidance=dict(source='frozen', scale=0.5))
     changes: dict[str, dict[str, Any]] = {
         'default': {},
