@@ -323,6 +323,8 @@ def renamed(folder: str) -> Callable[[Place], Any]:
 
 BEFORE: Mistakes = {
     **{f'{task}: nothing wrong': (lambda p, t=task: require_data(p.config(t), 'train', 'val', 'test'), WORKS) for task in CONFIGS},
+    'on another machine': (
+        lambda p: require_data(p.config('seg', None, **{'train_dataloader.dataset.data_root': 's3://ade'}), 'train'), WORKS),
     'a wrong data root': (
         lambda p: require_data(p.config('seg', Path('/nowhere')), 'train'),
         'no data set at /nowhere: --cfg-options ade20k_root=PATH or ADE20K_ROOT=PATH names its place'),
@@ -496,6 +498,8 @@ CHECKPOINTS: Mistakes = {
         r'model\.pth has DAGA modules that this model, with daga_layers=\(\), has no place for'),
     'with other DAGA layers, to train from': (
         lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.daga_layers': (0,)}), 'DAGA modules that .* no place'),
+    'of folders with words for names': (
+        lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': tuple('abcdefghij')}}})), WORKS),
     'of other folders': (
         lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': ('cat', 'dog')}}})),
         'trained on other classes than those of .*: what differs is cat, class0'),

@@ -71,9 +71,10 @@ def main() -> None:
     args = parse_args()
     with one_line_errors(OSError, ValueError):
         config = load_config(args.config, args.cfg_options, args.work_dir)
-        if args.checkpoint != 'none' and not os.path.isfile(args.checkpoint):
+        if args.checkpoint != 'none' and '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
             raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
-        if args.checkpoint == 'none' and not config.get('load_from') and not _is_probe(config):
+        trunk_alone = _is_probe(config) and not config.model.get('head')
+        if args.checkpoint == 'none' and not config.get('load_from') and not trunk_alone:
             raise ValueError(f'{args.config} has parts beside the trunk that a checkpoint brings: none is for probes')
         require_data(config, 'test')
         require_work_dir(config)

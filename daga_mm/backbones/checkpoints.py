@@ -92,8 +92,8 @@ def load_trunk(trunk: Trunk, state: StateDict, origin: str) -> None:
     """
     if is_hugging_face(state):
         state = official_from_hugging_face(state)
-    elif all(key.startswith('backbone.') for key in state):  # DINOv3's own training checkpoints
-        state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    elif 'backbone.cls_token' in state:  # DINOv3's own training checkpoints, which have its heads too
+        state = {key.removeprefix('backbone.'): state[key] for key in state if key.startswith('backbone.')}
     given = state
     if isinstance(trunk, TimmTrunk):
         state = for_timm(trunk, state, origin)

@@ -266,7 +266,8 @@ class DAGAViT(BaseModule):
             prefix: Of this backbone's keys, 'backbone.'.
         """
         trunk = _below(f'{prefix}trunk.', state_dict)
-        if trunk and self.frozen and self._trunk_origin is not None and Path(self._trunk_origin).is_file():
+        untouched = self.frozen and not any(p.requires_grad for p in self.trunk.parameters())  # LoRA would be in there
+        if trunk and untouched and self._trunk_origin is not None and Path(self._trunk_origin).is_file():
             replace_trunk(state_dict, prefix, self._trunk_id(fingerprint(trunk)))
 
     def fingerprints(self, state_dict: Mapping[str, Tensor] | None = None, prefix: str = '') -> dict[str, str]:

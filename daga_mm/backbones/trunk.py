@@ -218,6 +218,7 @@ class DINOv3Trunk(Trunk):
                 bias = bias * attn.qkv.bias_mask.to(bias.dtype)
             q_weight, k_weight, _ = weight.chunk(3)
             q_bias, k_bias, _ = bias.chunk(3) if bias is not None else (None, None, None)
+            tokens = tokens.to(weight.dtype)
             query = _heads(F.linear(tokens[:, :1], q_weight, q_bias), attn.num_heads)
             key = _heads(F.linear(tokens, k_weight, k_bias), attn.num_heads)
         _, key = attn.apply_rope(key, key, positions)
@@ -307,9 +308,10 @@ def _project(attn: Attention | EvaAttention | AttentionRope, part: str, tokens: 
     if attn.qkv is None:
         projection = attn.q_proj if part == 'q' else attn.k_proj
         heads = attn.num_heads if part == 'q' else getattr(attn, 'num_kv_heads', attn.num_heads)
-        return _heads(projection(tokens), heads)
+        return _heads(projection(tokens.to(projection.weight.dtype)), heads)
     index = 'qkv'.index(part)
     weight = attn.qkv.weight.chunk(3)[index]
     # EVA keeps the three biases apart.
     bias = getattr(attn, f'{part}_bias', None) if attn.qkv.bias is None else attn.qkv.bias.chunk(3)[index]
-    return _heads(F.linear(tokens, weight, bias), attn.num_heads)
+    # Whole weights of a sharded trunk are float32, tokens may be of half precision.
+    return _heads(F.linear(tokens.to(weight.dtype), weight, bias), attn.num_heads)

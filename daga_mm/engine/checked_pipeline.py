@@ -107,7 +107,7 @@ def classes_of(dataset: Any) -> Sequence[str]:
 
 def _labels(sample: Any) -> Iterator[torch.Tensor]:
     """The labels in what mmseg, mmdet and mmpretrain make of one image."""
-    if 'gt_sem_seg' in sample:
+    if 'gt_sem_seg' in sample and 'data' in sample.gt_sem_seg:  # mmdet's maps go beside boxes, with labels of their own
         yield sample.gt_sem_seg.data
     if 'gt_instances' in sample and 'labels' in sample.gt_instances:
         yield torch.as_tensor(sample.gt_instances.labels)

@@ -11,7 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 
 from .errors import plain
-from .launch import join_processes
+from .launch import NAMES, join_processes
 from .runner import Runner
 
 
@@ -87,7 +87,9 @@ def chosen_device(name: str | None) -> str:
 
 def build_runner(config: Config, args: argparse.Namespace) -> Runner:
     """The config's runner, in the process group of the launcher that the arguments name; see join_processes."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # torch.distributed.launch passes it as an argument
+    # torch.distributed.launch passes it as an argument, and mmengine does not look for that of mpirun.
+    name = NAMES[args.launcher][2] if args.launcher in NAMES else ''
+    os.environ.setdefault('LOCAL_RANK', os.environ.get(name, str(args.local_rank)))
     config.launcher = args.launcher
     with one_line_errors(RuntimeError):
         join_processes(config, args.launcher)

@@ -156,6 +156,8 @@ def require_data(config: Config, *splits: str) -> None:
     folders: dict[Path, list[str]] = {}
     for dataset in (part for loader in loaders.values() for part in _plain(loader.get('dataset') or {})):
         root = dataset.get('data_root')
+        if '://' in (root or '') or (dataset.get('backend_args') or {}).get('backend', 'local') != 'local':
+            continue  # not on this machine
         if root and not Path(root).exists():
             names = [
                 name for name in path_names() if root == config.get(name) or root.startswith(f'{config.get(name)}/')
@@ -170,7 +172,7 @@ def require_data(config: Config, *splits: str) -> None:
                 raise FileNotFoundError(f'no folder {Path(root or ".", folder)}: {dataset.type} looks for files there')
         if dataset.get('ann_file'):
             _require_annotations(Path(root or '.', dataset.ann_file))
-        if dataset.get('type') in CLASS_FOLDERS and not dataset.get('ann_file'):
+        if dataset.get('type') in CLASS_FOLDERS and not dataset.get('ann_file') and dataset.get('with_label', True):
             prefix = dataset.get('data_prefix') or dataset.get('split') or ''
             folder = Path(root or '.', prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
             if not Path(root or '.', f'meta/{folder.name}.txt').is_file():  # mmpretrain's ImageNet reads such lists

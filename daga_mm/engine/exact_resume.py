@@ -27,6 +27,9 @@ class ExactResumeHook(Hook):
     - after a validation or a checkpoint, all ranks go on from the first one's buffers (batch norm's statistics),
       those that the checkpoint holds. So all validate the same model, too.
 
+    Gradients that are being accumulated are not in a checkpoint: with ``accumulative_counts`` of k it should be written
+    every k iterations, or a multiple of that.
+
     Exact on the CPU; on GPUs as far as their kernels are deterministic (``randomness=dict(deterministic=True)``).
     """
 
@@ -107,6 +110,7 @@ def _validation_is_due(runner: Runner) -> bool:
     loop = runner.train_loop
     if runner.val_loop is None:
         return False
+    loop._decide_current_val_interval()  # dynamic_intervals: it may have changed on the way
     if isinstance(loop, EpochBasedTrainLoop):
         done, last = loop.epoch, loop.max_epochs
     else:

@@ -89,11 +89,11 @@ class Runner(_Runner):
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
-        before = [group['lr'] for group in optim_wrapper.param_groups]
-        super().scale_lr(optim_wrapper, auto_scale_lr)
         logged = getattr(optim_wrapper, 'base_param_settings', None)
-        if logged is not None and before[0]:
-            logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before[0]
+        before = optim_wrapper.param_groups[0]['lr'] if logged else 0
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+        if logged and before:
+            logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """mmengine's."""
@@ -133,9 +133,13 @@ def require_classes(dataset: Any, checkpoint: Any, path: str) -> None:
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     trained = ((meta or {}).get('dataset_meta') or {}).get('classes')
-    # Other data sets have classes by definition, or keep their numbers.
-    if type(dataset).__name__ == 'CustomDataset' and trained and tuple(trained) != tuple(classes_of(dataset)):
-        other = sorted({*trained} ^ {*classes_of(dataset)}) or ['their order']
+    # Other data sets have classes by definition, keep their numbers, or have them in a file.
+    if type(dataset).__name__ != 'CustomDataset' or dataset.ann_file or not dataset.with_label or not trained:
+        return
+    tested = classes_of(dataset)
+    of_another_kind = len(trained) == len(tested) and not {*trained} & {*tested}  # words beside WordNet's numbers
+    if tuple(trained) != tuple(tested) and not of_another_kind:
+        other = sorted({*trained} ^ {*tested}) or ['their order']
         raise RunError(
             f'{path} was trained on other classes than those of {dataset.img_prefix}: what differs is '
             f'{", ".join(map(str, other[:5]))}'

@@ -75,10 +75,16 @@ class FeatureBank:
             path = dataset.get_data_info(bad)['img_path']
             raise ValueError(f'the features of {path} are not finite: look at the image, and at the weights')
         whole = self.path.with_suffix(f'.{job}.part')
+        fault = None
         try:
-            save_file({'indices': indices, 'features': features}, parts[rank])
+            try:
+                save_file({'indices': indices, 'features': features}, parts[rank])
+            except (OSError, SafetensorError) as error:
+                fault = str(error)
             del features
-            all_gather_object(None)  # until all parts are written
+            fault = next(filter(None, all_gather_object(fault)), None)  # all parts are written, or all processes stop
+            if fault:
+                raise ValueError(f'{self.path} can not be written ({fault}): test_cfg.cache_dir names another folder')
             on_rank_zero(lambda: self._assemble(parts, whole, dataset))
         except SafetensorError as error:
             raise ValueError(

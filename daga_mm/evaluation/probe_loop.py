@@ -64,7 +64,7 @@ class ProbeLoop(BaseLoop):
         self.num_classes = num_classes
         self.cache_dir = cache_dir
 
-    @as_run_error(ValueError)
+    @as_run_error(FileNotFoundError, ValueError)
     def run(self) -> dict[str, float]:
         """Extract what is not in the cache yet, measure, and hand the metrics (accuracies in percent) to the hooks.
 

@@ -57,7 +57,8 @@ def refuse_fresh_adapters(backbone: DAGAViT) -> None:
         ValueError: There are DAGA modules that are still the identity.
     """
     layers: Any = backbone.adapters['layers']
-    fresh = [int(index) for index, layer in layers.items() if not bool(layer.up.weight.any())]
+    # One's own adapters may have another last layer than DAGA.
+    fresh = [int(index) for index, layer in layers.items() if hasattr(layer, 'up') and not bool(layer.up.weight.any())]
     if fresh:
         raise ValueError(
             f'the DAGA modules at blocks {fresh} are still the identity, so this would measure the trunk without them: '

@@ -42,6 +42,14 @@ def test_the_trunk_is_left_out_and_named(trained, tmp_path):
     assert name.fingerprint == backbone.fingerprints()['trunk']
 
 
+def test_what_is_trained_in_the_trunk_is_not_left_out(trained):
+    backbone, _ = trained
+    backbone.trunk.model.norm.weight.requires_grad_()  # as of LoRA
+    state = backbone.state_dict()
+    backbone.leave_trunk_out(state)
+    assert state.keys() == backbone.state_dict().keys()
+
+
 @pytest.mark.parametrize('named', ['by init_cfg', 'by the checkpoint', 'not by init_cfg', 'by DINOV3_CHECKPOINTS'])
 def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
     backbone, state = trained

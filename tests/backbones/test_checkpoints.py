@@ -71,7 +71,8 @@ def timm_state(official: dict) -> dict[str, torch.Tensor]:
 
 def test_every_published_format_gives_the_same_features(official, images, tmp_path):
     torch.save(official, tmp_path / 'official.pth')
-    torch.save({'teacher': {f'backbone.{k}': v for k, v in official.items()}}, tmp_path / 'training.pth')
+    teacher = {f'backbone.{k}': v for k, v in official.items()} | {'dino_head.last_layer.weight': torch.ones(2)}
+    torch.save({'teacher': teacher}, tmp_path / 'training.pth')
     torch.save({'state_dict': official, 'meta': {'epoch': 3}}, tmp_path / 'wrapped.pth')
     save_file(official, tmp_path / 'misnamed.bin')
     save_file(hugging_face(official), tmp_path / 'model.safetensors')

@@ -81,6 +81,16 @@ def test_drop_path_is_at_work_in_a_trunk_in_training_and_nowhere_else(tiny, imag
     assert all(torch.equal(a, b) for a, b in zip(full(images), tiny()(images), strict=True))
 
 
+@pytest.mark.parametrize('gate', ['channel', 'token', 'heads'])
+@pytest.mark.parametrize('source', ['inline', 'frozen'])
+def test_a_model_of_half_precision_runs(tiny, images, gate, source):
+    model = tiny(daga_cfg=dict(gate=gate), guidance=dict(source=source))
+    expected = model(images)[-1]
+    found = model.bfloat16()(images.bfloat16())[-1]
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
 # -- guidance -----------------------------------------------------------------------------------------------------
 
 

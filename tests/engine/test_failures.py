@@ -10,10 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmdet.structures import DetDataSample
 from mmengine.dataset import Compose
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.optim import OptimWrapperDict
+from mmengine.structures import PixelData
 
 from daga_mm.engine import AtomicBackend, CheckpointHook, RunError, errors
+from daga_mm.engine.checked_pipeline import CheckedPipeline
 from daga_mm.engine.runner import checked
 
 from .toys import Do, Line, Points, toy_runner
@@ -187,3 +191,20 @@ def test_a_head_has_all_classes_unless_they_are_split_in_things_and_stuff(metain
     expected = nullcontext() if fits else pytest.raises(RunError, match=r'has 2 classes, model\.head 1: set its')
     with expected:
         checked(SimpleNamespace(dataset=data), model)
+
+
+def test_maps_beside_boxes_are_not_looked_at():
+    """mmdet's, of panoptic sets: their labels are not those of the boxes."""
+    sample = DetDataSample(gt_sem_seg=PixelData(sem_seg=torch.full((1, 2, 2), 99)))
+    pipeline = Compose([])
+    pipeline.transforms = [lambda data: dict(data, data_samples=sample)]
+    assert CheckedPipeline(pipeline, classes=('chair',))({})['data_samples'] is sample
+
+
+def test_several_optimisers_have_no_rate_to_scale(tmp_path):
+    runner = toy_runner(tmp_path)
+    wrappers = OptimWrapperDict(
+        a=runner.build_optim_wrapper(dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1)))
+    )
+    runner.scale_lr(wrappers, None)
+    assert wrappers.param_groups['a'][0]['lr'] == 1
