@@ -49,7 +49,7 @@ class AttentionEncoder(nn.Module):
 
     def forward(self, guidance: Tensor) -> Tensor:
         """Map (B, h, w) in [0, 1] -> instruction (B, I, 1, 1), or (B, I, h, w) for token gates."""
-        guidance = guidance.to(self.convs[0].weight.dtype)  # maps are float32, a model of half precision is not
+        guidance = guidance.to(next(self.parameters()).dtype)  # maps are float32, a model of half precision is not
         encoded = self.convs(guidance.unsqueeze(1))  # (B, hidden, h, w)
         instruction = self.project(encoded.mean(dim=(2, 3)))[:, :, None, None]  # (B, I, 1, 1)
         return instruction if self.unpooled is None else instruction + self.unpooled(encoded)
