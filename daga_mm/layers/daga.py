@@ -7,7 +7,7 @@ The published parts (github.com/Jaywalk18/Dino_DAGA) in a form that starts as th
 chain is the up-projection. A second one, in the gate, would starve the encoder of gradient for the first steps.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,8 @@ class AttentionEncoder(nn.Module):
 
     def forward(self, guidance: Tensor) -> Tensor:
         """Map (B, h, w) in [0, 1] -> instruction (B, I, 1, 1), or (B, I, h, w) for token gates."""
-        guidance = guidance.to(next(self.parameters()).dtype)  # maps are float32, a model of half precision is not
+        first: Any = self.convs[0]
+        guidance = guidance.to(first.weight.dtype)  # maps are float32, a model of half precision is not
         encoded = self.convs(guidance.unsqueeze(1))  # (B, hidden, h, w)
         instruction = self.project(encoded.mean(dim=(2, 3)))[:, :, None, None]  # (B, I, 1, 1)
         return instruction if self.unpooled is None else instruction + self.unpooled(encoded)
