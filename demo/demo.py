@@ -8,7 +8,6 @@ trunk, once with DAGA in it. What comes out is demo/output/demo.png and demo/out
 """
 
 import argparse
-import io
 import json
 import time
 import warnings
@@ -28,7 +27,7 @@ from mmengine.runner import Runner
 from scenes import write_ade20k
 from scenes.preview import class_colours
 
-from daga_mm.engine import AtomicBackend, load_config
+from daga_mm.engine import AtomicBackend, load_config, write_figure
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'upernet_scenes.py'
@@ -137,10 +136,8 @@ def picture(runners: dict[str, Runner], rows: list[dict[str, Any]], path: Path) 
     figure.legend(handles=legend, loc='lower center', ncol=9, fontsize=9, frameon=False)
     figure.suptitle('UperNet on a small frozen ViT, without and with DAGA; synthetic scenes', fontsize=13)
     figure.tight_layout(rect=(0, 0.95 / figure.get_figheight(), 1, 1))
-    data = io.BytesIO()
-    figure.savefig(data, dpi=110)
+    write_figure(figure, path, dpi=110)
     plt.close(figure)
-    AtomicBackend().put(data.getvalue(), path)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

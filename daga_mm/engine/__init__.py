@@ -1,6 +1,6 @@
 """What training and testing need beyond mmengine: parameter groups, runs that survive, paths, command lines."""
 
-from .atomic_backend import AtomicBackend
+from .atomic_backend import AtomicBackend, write_figure
 from .bfloat16 import BFloat16OptimWrapper
 from .checked_pipeline import IMAGES, check_pipelines, image_fault
 from .checkpoint_fit import require_fit
@@ -67,4 +67,5 @@ __all__ = [
     'require_fit',
     'require_work_dir',
     'whole_state',
+    'write_figure',
 ]

@@ -1,7 +1,9 @@
 """Files that are either whole or not there."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -37,3 +39,19 @@ class AtomicBackend(LocalBackend):
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text to a file, as `put` does."""
         self.put(obj.encode(encoding), filepath)
+
+
+def write_figure(figure: Any, path: str | Path, **options: Any) -> None:
+    """Write a figure of matplotlib as PNG, whole or not at all.
+
+    Args:
+        figure: The figure.
+        path: Its file.
+        **options: Of ``savefig``.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    data = io.BytesIO()
+    figure.savefig(data, format='png', **options)
+    AtomicBackend().put(data.getvalue(), path)

@@ -52,7 +52,7 @@ class Runner(_Runner):
                 require_fit(self.model, str(path), whole=not starts_training)
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
             if isinstance(self._test_loop, TestLoop):  # probes may have other data than the training
-                require_classes(self._test_loop.dataloader.dataset, checkpoint, filename)
+                require_same_classes(self._test_loop.dataloader.dataset, checkpoint, filename)
             return checkpoint
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class Runner(_Runner):
             super()._init_model_weights()
 
 
-def require_classes(dataset: Any, checkpoint: Any, path: str) -> None:
+def require_same_classes(dataset: Any, checkpoint: Any, path: str) -> None:
     """Refuse to test on folders that give classes other numbers than those of the training did.
 
     Raises:

@@ -84,15 +84,16 @@ class FeatureBank:
             del features
             fault = next(filter(None, all_gather_object(fault)), None)  # all parts are written, or all processes stop
             if fault:
-                raise ValueError(f'{self.path} can not be written ({fault}): test_cfg.cache_dir names another folder')
+                raise self._unwritable(fault)
             on_rank_zero(lambda: self._assemble(parts, whole, dataset))
         except SafetensorError as error:
-            raise ValueError(
-                f'{self.path} can not be written ({error}): test_cfg.cache_dir names another folder'
-            ) from error
+            raise self._unwritable(error) from error
         finally:
             for path in (parts[rank], whole):
                 path.unlink(missing_ok=True)
+
+    def _unwritable(self, why: object) -> ValueError:
+        return ValueError(f'{self.path} can not be written ({why}): test_cfg.cache_dir names another folder')
 
     def _assemble(self, parts: list[Path], whole: Path, dataset: Any) -> None:
         total = len(dataset)

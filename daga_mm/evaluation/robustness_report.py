@@ -1,12 +1,11 @@
 """What a robustness run leaves behind: figures as JSON, a table in Markdown, a heat map."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine import AtomicBackend
+from ..engine import AtomicBackend, write_figure
 from .corruption_error import CORRUPTION_GROUPS, CORRUPTIONS, SEVERITIES, corruption_errors, mean_corruption_error
 
 TITLES = {
@@ -143,6 +142,4 @@ def draw_heat_map(results: Mapping[str, Any], path: Path) -> None:
     figures = {title: results[name] for name, title in TITLES.items() if not isinstance(results[name], str)}
     summary = ' · '.join(f'{title} {values["top1"]:.1f}' for title, values in figures.items())
     figure.supxlabel(f'top-1 in percent: {summary}', color='0.35', fontsize=11)
-    data = io.BytesIO()
-    figure.savefig(data, format='png')
-    AtomicBackend().put(data.getvalue(), path)
+    write_figure(figure, path)

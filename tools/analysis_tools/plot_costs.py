@@ -8,7 +8,6 @@
 """
 
 import argparse
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +19,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from daga_mm.engine import AtomicBackend, make_parser, one_line_errors
+from daga_mm.engine import make_parser, one_line_errors, write_figure
 
 NAMES = {'frozen': 'frozen trunk', 'daga': 'DAGA', 'two_pass': 'two passes', 'full': 'full fine-tuning'}
 COLOURS = {'frozen': '#4a4e57', 'daga': '#d1495b', 'two_pass': '#8a5fbf', 'full': '#1f6fb4'}
@@ -83,9 +82,7 @@ def main() -> None:
     over_layers(axes[2], layers)
     figure.suptitle(f'{first["arch"]}, {first["dtype"]}, batch {first["batch"]}, {first["device"]}', fontsize=10)
     figure.tight_layout()
-    data = io.BytesIO()
-    figure.savefig(data, dpi=110)
-    AtomicBackend().put(data.getvalue(), args.out)
+    write_figure(figure, args.out, dpi=110)
 
 
 if __name__ == '__main__':

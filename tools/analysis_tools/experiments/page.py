@@ -1,6 +1,5 @@
 """Tables and pictures of docs/evidence.md, of the results that are there."""
 
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-from daga_mm.engine import AtomicBackend
+from daga_mm.engine import AtomicBackend, write_figure
 
 from . import cifar, scenes
 from .forms import FORMS
@@ -65,11 +64,9 @@ def write_page(plan: list[Cell], results: Results, docs: Path) -> str:
     for name, (what, figure) in pictures.items():
         link = '*No results yet.*'
         if figure is not None:
-            data = io.BytesIO()
-            figure.savefig(data, dpi=110)
-            plt.close(figure)
             link = f'images/evidence_{name}.png'
-            AtomicBackend().put(data.getvalue(), str(docs / link))
+            write_figure(figure, docs / link, dpi=110)
+            plt.close(figure)
             link = f'![{what}]({link})'
         text = _put(text, f'picture: {name}', link)
     AtomicBackend().put_text(text, str(page))
