@@ -1,4 +1,4 @@
-"""The registries of daga_mm, children of mmengine's.
+"""The registries of daga_mm: children of mmengine's, and its own for trunks and adapters.
 
 ``type='daga_mm.X'`` in any OpenMMLab config resolves here. mmengine imports every location of a registry
 when it first looks into it, and reports an ImportError in there as "not in the registry": so a location that
@@ -40,3 +40,5 @@ METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')
 DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH)
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)
+TRUNKS = Registry('trunk', scope='daga_mm', locations=['daga_mm.backbones'])
+ADAPTERS = Registry('adapter', scope='daga_mm', locations=['daga_mm.adapters'])
