@@ -17,7 +17,6 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -34,7 +33,6 @@ HOOKS = _child(MMENGINE_HOOKS, 'daga_mm.engine', 'daga_mm.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'daga_mm.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'daga_mm.engine')
 RUNNERS = _child(MMENGINE_RUNNERS, 'daga_mm.engine')
-STRATEGIES = _child(MMENGINE_STRATEGIES, 'daga_mm.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')
 METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')

@@ -80,8 +80,6 @@ def main() -> None:
         require_work_dir(config)
     if args.checkpoint != 'none':
         config.load_from = args.checkpoint
-    for key in ('strategy', 'runner_type'):  # shards are for training
-        config.pop(key, None)
     if args.show_dir:
         draw_into(args.show_dir, config)
     if args.tta:

@@ -26,8 +26,6 @@ from .parameters import build_on_meta, count_parameters
 from .provenance import ProvenanceHook
 from .runner import Runner
 from .samplers import DefaultSampler, InfiniteSampler
-from .sharded_runner import ShardedRunner
-from .sharded_strategy import ShardedStrategy, whole_state
 
 __all__ = [
     'IMAGES',
@@ -43,8 +41,6 @@ __all__ = [
     'ProvenanceHook',
     'RunError',
     'Runner',
-    'ShardedRunner',
-    'ShardedStrategy',
     'add_config',
     'add_device',
     'add_run_options',
@@ -66,6 +62,5 @@ __all__ = [
     'require_data',
     'require_fit',
     'require_work_dir',
-    'whole_state',
     'write_figure',
 ]

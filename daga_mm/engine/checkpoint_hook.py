@@ -17,7 +17,6 @@ from .atomic_backend import UNFINISHED, AtomicBackend
 from .errors import RunError, last_good
 from .exact_resume import share_buffers
 from .provenance import fingerprints
-from .sharded_strategy import plain_name
 
 
 @HOOKS.register_module()
@@ -139,10 +138,10 @@ class CheckpointHook(_CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        state = checkpoint['state_dict']  # of a model in shards, nothing but in the first process
+        state = checkpoint['state_dict']
         names = [name for name, value in model.named_parameters() if value.requires_grad]
         # Statistics of batch norm too: a step that a loss scale skips leaves weights as they were, and those not.
-        names = [plain_name(name) for name in (*names, *(name for name, _ in model.named_buffers()))]
+        names += [name for name, _ in model.named_buffers()]
         broken = [name for name in names if name in state and not torch.isfinite(state[name]).all()]
         if broken:
             raise RunError(

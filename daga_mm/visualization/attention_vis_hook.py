@@ -11,7 +11,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..backbones import DAGAViT
 from ..registry import HOOKS
@@ -40,7 +39,7 @@ class AttentionVisHook(Hook):
         block: Whose attention is drawn, from 0; None: that of the guidance.
 
     Raises:
-        ValueError: The model is in shards; it has no DAGAViT, or not this block; there are no validation images, or not
+        ValueError: The model has no DAGAViT, or not this block; there are no validation images, or not
             these; epochs are to be counted in a run of iterations.
     """
 
@@ -62,8 +61,6 @@ class AttentionVisHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the backbone, and say now what could not be drawn later."""
-        if isinstance(runner.model, FullyShardedDataParallel):
-            raise ValueError('AttentionVisHook can not look into a model in shards: take it out of custom_hooks')
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         found = [module for module in model.modules() if isinstance(module, DAGAViT)]
         if not found:
