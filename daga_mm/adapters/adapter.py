@@ -107,6 +107,10 @@ class Adapter(nn.Module):
         """Whether the adapter trains the trunk's parameter ``name``, such as 'model.blocks.3.norm1.bias'."""
         return False
 
+    def gate(self, index: int, context: Context) -> Tensor | None:
+        """For pictures: what scales the update of each channel after block ``index``, (B, 1 or h·w, D); None if nothing does."""
+        return None
+
     def is_identity(self) -> bool:
         """Whether the adapter is certain to change nothing yet, as it is when it is new."""
         return False

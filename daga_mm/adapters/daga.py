@@ -188,6 +188,11 @@ class DAGA(Adapter):
         patches = bottleneck(tokens[:, prefix:], self.instruction(index, context.attention), context.grid)
         return torch.cat([tokens[:, :prefix], patches.to(tokens.dtype)], dim=1)
 
+    def gate(self, index: int, context: Context) -> Tensor:
+        assert context.attention is not None
+        bottleneck: Any = self.bottlenecks[str(index)]
+        return bottleneck.gate(self.instruction(index, context.attention), context.grid)
+
     def is_identity(self) -> bool:
         return not any(bottleneck.up.weight.any() for bottleneck in self.bottlenecks.values())  # type: ignore[union-attr]
 

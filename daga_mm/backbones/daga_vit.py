@@ -44,6 +44,21 @@ class Prefix:
     outputs: dict[int, Tensor] = field(default_factory=dict)
 
 
+@dataclass
+class Record:
+    """What forward passes went through, by block; of several passes, the last.
+
+    Attributes:
+        attention: The class token's attention, (B, heads, N), a softmax over all tokens; empty without a class token.
+        before: Tokens (B, N, D) that leave the block.
+        after: The same after what adapters do between blocks.
+    """
+
+    attention: dict[int, Tensor] = field(default_factory=dict)
+    before: dict[int, Tensor] = field(default_factory=dict)
+    after: dict[int, Tensor] = field(default_factory=dict)
+
+
 @MODELS.register_module()
 class DAGAViT(BaseModule):
     """A frozen vision transformer, adapted by DAGA or by other adapters.
@@ -109,6 +124,7 @@ class DAGAViT(BaseModule):
         # Where only patches change, the class token feels it from the next block on.
         self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
+        self._record: Record | None = None
         self.trunk_id: TrunkId | None = None  # of the pretrained weights, once they are loaded
         for one in self._all_adapters():
             one.attach(trunk)
@@ -300,6 +316,18 @@ class DAGAViT(BaseModule):
         finally:
             self._with_adapters = True
 
+    @contextmanager
+    def recorded(self) -> Iterator[Record]:
+        """Record what forward passes inside go through: attention of every block, tokens before and after adapters."""
+        self._record = record = Record()
+        if self.trunk.has_class_token:
+            for index in range(self.out_indices[-1] + 1):
+                self.trunk.tap(index)
+        try:
+            yield record
+        finally:
+            self._record = None
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> a tuple with one entry per out_index, the images in front if ``with_image``."""
         outputs = self.run_rest(self.run_prefix(images))
@@ -316,12 +344,14 @@ class DAGAViT(BaseModule):
         layers = {guidance.layer for guidance in asked.values() if guidance.scale == 1}
         rows: dict[int, Tensor] = {}
         for index in range(min(first, self.out_indices[-1] + 1)):
-            if index in layers or (index == first - 1 and self._reads(index)):
+            if index in layers or ((index == first - 1 or self._record) and self._reads(index)):
                 tokens, rows[index] = self.trunk.block_with_attention(index, tokens, positions)
             else:
                 tokens = self.trunk.block(index, tokens, positions)
-            if index in self.out_indices and index < first - 1:
-                done.outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
+            if index < first - 1:  # after block first - 1 adapters may change them
+                self._note(index, tokens, tokens, rows.get(index))
+                if index in self.out_indices:
+                    done.outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
         done.tokens, done.attention = tokens, rows.get(first - 1)
         for name, guidance in asked.items():
             row, grid = rows.get(guidance.layer), done.grid
@@ -361,16 +391,26 @@ class DAGAViT(BaseModule):
         return self._after_block(index, tokens, attention, done)
 
     def _after_block(self, index: int, tokens: Tensor, attention: Tensor | None, done: Prefix) -> Tensor:
+        before = tokens
         for name, adapter in self.adapters.items() if self._with_adapters else ():
             if index in adapter.layers:
                 read = done.guidance.get(name)
                 if read is None and attention is not None:
                     read = self._map(attention, done.grid, adapter.reads)
                 tokens = adapter.after_block(index, tokens, Context(done.grid, self.trunk.num_prefix_tokens, read))
+        self._note(index, before, tokens, attention)
         return tokens
 
+    def _note(self, index: int, before: Tensor, after: Tensor, attention: Tensor | None) -> None:
+        if self._record is not None:
+            self._record.before[index], self._record.after[index] = before.detach(), after.detach()
+            if attention is not None:
+                self._record.attention[index] = attention
+
     def _reads(self, index: int) -> bool:
-        """Whether an adapter reads the attention of this block."""
+        """Whether an adapter, or a record, reads the attention of this block."""
+        if self._record is not None and self.trunk.has_class_token:
+            return True
         return any(one.reads != 'nothing' and not one.guidance and index in one.layers for one in self._all_adapters())
 
     def _run(self, function: Any, *args: Any) -> Tensor:

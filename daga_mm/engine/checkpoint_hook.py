@@ -12,6 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..backbones import DAGAViT
+from ..backbones.checkpoints import SCHEMA
 from ..registry import HOOKS
 from .atomic_backend import UNFINISHED, AtomicBackend
 from .errors import RunError, last_good
@@ -151,9 +152,10 @@ class CheckpointHook(_CheckpointHook):
             )
         # Last of all hooks: EMAHook has put the averaged weights here, and the current ones beside them.
         checkpoint['meta']['fingerprints'] = fingerprints(runner, state)
-        if self.trained_only:
-            for name, module in model.named_modules():
-                if isinstance(module, DAGAViT):
-                    prefix = f'{name}.' if name else ''
-                    module.leave_trunk_out(state, prefix)
-                    module.leave_trunk_out(checkpoint.get('ema_state_dict', {}), f'module.{prefix}')
+        checkpoint['meta']['daga_mm_schema'] = SCHEMA
+        for name, module in model.named_modules():
+            if isinstance(module, DAGAViT):
+                prefix = f'{name}.' if name else ''
+                module.finish_state_dict(state, prefix, self.trained_only)
+                if 'ema_state_dict' in checkpoint:
+                    module.finish_state_dict(checkpoint['ema_state_dict'], f'module.{prefix}', self.trained_only)
