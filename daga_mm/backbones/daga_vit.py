@@ -131,8 +131,6 @@ class DAGAViT(BaseModule):
             if one.reads != 'nothing':
                 for layer in [one.guidance.layer] if one.guidance else one.layers:
                     trunk.tap(layer)
-        if trunk.has_class_token:
-            trunk.tap(trunk.depth - 1)  # for guidance_map
         self.register_load_state_dict_post_hook(_forgive_absent_trunk)
         self._freeze()
 
@@ -426,11 +424,10 @@ class DAGAViT(BaseModule):
         trunk's own parameters, the trunk is as trained.
 
         Raises:
-            ValueError: The trunk has no class token.
+            ValueError: The trunk has no class token, or its attention cannot be read.
         """
         self._require_trunk()
-        if not self.trunk.has_class_token:
-            raise ValueError(f'{self.arch} has no class token, so there is no class-to-patch attention to read')
+        self.trunk.tap(self.guidance_layer)
         padded = self._pad(images)
         with torch.no_grad(), self.without_adapters():
             tokens, positions = self.trunk.embed(padded)
@@ -454,7 +451,8 @@ class DAGAViT(BaseModule):
     def _attention_of_smaller_image(self, padded: Tensor, guidance: Guidance) -> tuple[Tensor, tuple[int, int]]:
         size = [max(1, round(n * guidance.scale)) * self.patch_size for n in self._grid(padded)]
         with torch.no_grad():
-            resized = F.interpolate(padded, size=size, mode='bilinear', antialias=True)
+            # In float32: torch cannot antialias in half precision on the CPU.
+            resized = F.interpolate(padded.float(), size=size, mode='bilinear', antialias=True).to(padded.dtype)
             tokens, positions = self.trunk.embed(resized)
             return self._untouched_attention(tokens, positions, 0, guidance.layer), self._grid(resized)
 
