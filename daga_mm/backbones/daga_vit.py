@@ -204,11 +204,11 @@ class DAGAViT(BaseModule):
         given, expected = below(state_dict, f'{prefix}trunk.'), self.trunk.state_dict()
         named = state_dict.pop(f'{prefix}{KEY}', None)
         wanted = None if named is None else TrunkId.from_tensor(named)
-        if given.keys() == self._trained_in_trunk():
+        if given.keys() == self.trained_in_trunk():
             self._provide_trunk(wanted)
             expected = {key: expected[key] for key in given}
         else:
-            untouched = self.frozen and not self._trained_in_trunk()
+            untouched = self.frozen and not self.trained_in_trunk()
             weights = fingerprint(below(given, 'model.')) if untouched and wanted is None else 'unknown'
             self.trunk_id = wanted or TrunkId(self.arch, self.source, weights, 'a checkpoint')
         problems = compare(expected, given)
@@ -235,7 +235,7 @@ class DAGAViT(BaseModule):
         if wanted and found and (found.source, found.fingerprint) != (wanted.source, wanted.fingerprint):
             raise ValueError(f'the checkpoint was trained on the trunk {wanted}; this model has {found}')
 
-    def _trained_in_trunk(self) -> set[str]:
+    def trained_in_trunk(self) -> set[str]:
         """Keys of the trunk's state dict that adapters train; of a trunk that is trained as a whole, none."""
         if not self.frozen:
             return set()
@@ -254,7 +254,7 @@ class DAGAViT(BaseModule):
         if self.trunk_id is None:
             return
         if trained_only and self.frozen and Path(self.trunk_id.file).is_file():
-            trained = {f'{prefix}trunk.{key}' for key in self._trained_in_trunk()}
+            trained = {f'{prefix}trunk.{key}' for key in self.trained_in_trunk()}
             for key in [key for key in state_dict if key.startswith(f'{prefix}trunk.') and key not in trained]:
                 del state_dict[key]
         state_dict[f'{prefix}{KEY}'] = self.trunk_id.as_tensor()
@@ -269,7 +269,7 @@ class DAGAViT(BaseModule):
             prefix: Of the backbone's keys in ``state_dict``.
         """
         state = below(self.state_dict() if state_dict is None else state_dict, prefix)
-        trained = {f'trunk.{key}' for key in (self._trained_in_trunk() if self.frozen else self.trunk.state_dict())}
+        trained = {f'trunk.{key}' for key in (self.trained_in_trunk() if self.frozen else self.trunk.state_dict())}
         state = {key: value for key, value in state.items() if key.startswith('adapters.') or key in trained}
         return {
             'trunk': 'random' if self.trunk_id is None else self.trunk_id.fingerprint,

@@ -48,7 +48,7 @@ def test_blocks_heads_and_features(streams):
 
 def test_gates(streams):
     assert colours_of(draw_gates(streams.gates, streams.mixing, streams.updates)) > 20
-    with pytest.raises(ValueError, match='no DAGA'):
+    with pytest.raises(ValueError, match='no adapter of this backbone has gates'):
         draw_gates({}, {}, {})
 
 

@@ -135,7 +135,7 @@ def test_settings_that_differ(make_run):
         'model.backbone.adapter': ['None', 'daga'],
         'optim_wrapper.optimizer.lr': ['0.1', '0.2'],
     }
-    assert [run.method for run in runs] == ['frozen', 'DAGA']
+    assert [run.method for run in runs] == ['frozen', 'daga']
     assert read_run(make_run('c', adapter=None, frozen=False)).method == 'full fine-tuning'
 
 
