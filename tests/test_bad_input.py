@@ -24,17 +24,11 @@ from safetensors.torch import save_file
 
 import daga_mm.compat  # noqa: F401 (mmpretrain imports mmcv's operators)
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import (
-    RunError,
-    add_config,
-    build_runner,
-    check_pipelines,
-    load_config,
-    make_parser,
-    path_names,
-    require_data,
-    require_work_dir,
-)
+from daga_mm.cli.config import load_config, path_names, require_work_dir
+from daga_mm.cli.data import require_data
+from daga_mm.cli.parser import add_config, make_parser
+from daga_mm.cli.runs import build_runner
+from daga_mm.engine import RunError, check_pipelines
 from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .compat.test_safe_load import Call

@@ -12,9 +12,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..backbones import DAGAViT
+from ..errors import RunError
 from ..registry import HOOKS
 from .atomic_backend import UNFINISHED, AtomicBackend
-from .errors import RunError, last_good
+from .errors import last_good
 from .exact_resume import share_buffers
 from .provenance import fingerprints
 from .sharded_strategy import plain_name

@@ -6,9 +6,10 @@ from mmengine.runner import FlexibleRunner, find_latest_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..errors import RunError, as_run_error
 from ..registry import RUNNERS
 from .checkpoint_fit import require_resumable
-from .errors import RunError, as_run_error, run_errors
+from .errors import run_errors
 from .runner import checked
 from .sharded_strategy import ShardedStrategy
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..backbones import DAGAViT
+from ..errors import RunError, as_run_error
 from ..registry import STRATEGIES
 from .atomic_backend import UNFINISHED
 from .checkpoint_fit import require_fit
-from .errors import RunError, as_run_error
 
 
 @STRATEGIES.register_module()
