@@ -33,8 +33,9 @@ def one_line_errors(whole: bool) -> Iterator[None]:
         line = in_one_line(error) + _nearest(error)
         file = _log() or (None if isinstance(error, RunError) else _temporary_file())
         if file:
-            with suppress(OSError), open(file, 'a') as stream:  # a full disk may be the error
-                traceback.print_exception(error, file=stream)
+            with suppress(OSError):  # a full disk may be the error
+                with open(file, 'a') as stream:
+                    traceback.print_exception(error, file=stream)
                 line += f' [traceback: {file}]'
         raise SystemExit(line) from error
 
@@ -53,25 +54,24 @@ def _temporary_file() -> str:
         return file.name
 
 
-def _nearest(error: BaseException | None) -> str:
+def _nearest(error: Exception) -> str:
     """The nearest existing name, where mmengine builds a type or passes an argument that does not exist."""
     from mmengine.registry import build_from_cfg
 
-    while error is not None:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code is build_from_cfg.__code__ and 'obj_cls' in frame.f_locals:
-                built, local = frame.f_locals['obj_cls'], frame.f_locals
-                if isinstance(error, KeyError) and built is None:
-                    wrong, known = [local['obj_type']], _registered(local['registry'])
-                elif isinstance(error, TypeError) and built is not None:
-                    known = _parameters(built)
-                    wrong = [name for name in local['args'] if name not in known]
-                else:
-                    continue
-                close = [match for name in wrong for match in get_close_matches(name, known, n=1)]
-                return f': do you mean {", ".join(close)}?' * bool(close)
-        error = error.__cause__ or error.__context__
-    return ''
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    building = [frame.f_locals for frame in frames if frame.f_code is build_from_cfg.__code__]
+    if not building or 'obj_cls' not in building[-1]:
+        return ''
+    innermost = building[-1]
+    if innermost['obj_cls'] is None and isinstance(error, KeyError):
+        known, wrong = _registered(innermost['registry']), [innermost['obj_type']]
+    elif innermost['obj_cls'] is not None and isinstance(error, TypeError):
+        known = _parameters(innermost['obj_cls'])
+        wrong = [name for name in innermost['args'] if name not in known]
+    else:
+        return ''
+    close = [match for name in wrong for match in get_close_matches(name, known, n=1)]
+    return f': do you mean {", ".join(close)}?' * bool(close)
 
 
 def _registered(registry: Any) -> set[str]:

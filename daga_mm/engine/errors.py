@@ -77,17 +77,18 @@ def _lost_worker(error: BaseException) -> str | None:
     PyTorch's handler of SIGCHLD raises an error wherever the process is. A data loader that waits for the worker may
     fail first, since a connection breaks.
     """
-    for cause in _causes(error):
-        for frame, _ in walk_tb(cause.__traceback__):
-            if frame.f_code.co_filename == signal_handling.__file__:
-                return str(cause).splitlines()[0].rstrip('. ')
-            loader = frame.f_locals.get('self')
-            if isinstance(loader, _MultiProcessingDataLoaderIter):
-                if isinstance(cause, OSError | EOFError):
-                    wait([worker.sentinel for worker in loader._workers], timeout=1)  # it breaks before the worker ends
-                for worker in loader._workers:
-                    if worker.exitcode:
-                        return f'DataLoader worker (pid {worker.pid}) ended with exit code {worker.exitcode}'
+    frames = [(cause, frame) for cause in _causes(error) for frame, _ in walk_tb(cause.__traceback__)]
+    for cause, frame in frames:
+        if frame.f_code.co_filename == signal_handling.__file__:
+            return str(cause).splitlines()[0].rstrip('. ')
+    for cause, frame in frames:
+        loader = frame.f_locals.get('self')
+        if isinstance(loader, _MultiProcessingDataLoaderIter):
+            if isinstance(cause, OSError | EOFError):
+                wait([worker.sentinel for worker in loader._workers], timeout=1)  # the connection breaks before it ends
+            for worker in loader._workers:
+                if worker.exitcode:
+                    return f'DataLoader worker (pid {worker.pid}) ended with exit code {worker.exitcode}'
     return None
 
 
@@ -103,10 +104,8 @@ def shared() -> Iterator[None]:
     """Let all processes end with the error of the first one that fails.
 
     The others notice that a connection was closed, or wait until one times out: neither says why. So the first one
-    leaves its message in the store by which the processes found each other, and the others look there.
-
-    Raises:
-        RunError: In the other processes.
+    leaves its message in the store by which the processes found each other, and the others look there. A RunError says
+    why by itself.
     """
     try:
         yield
@@ -116,6 +115,6 @@ def shared() -> Iterator[None]:
         first = own = f'rank {dist.get_rank()}: {in_one_line(error)}'
         with suppress(RuntimeError):  # the process that holds the store may have ended
             first = _get_default_store().compare_set(KEY, '', own).decode()
-        if first == own:
+        if first == own or isinstance(error, RunError):
             raise
         raise RunError(first) from error
