@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, TINY

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.visualization import AttentionVisHook, attention_vis_hook, read_run
 from demo.scenes import write_ade20k
 

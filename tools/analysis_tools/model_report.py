@@ -34,15 +34,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import (
-    AtomicBackend,
-    add_config,
-    build_on_meta,
-    count_parameters,
-    load_config,
-    make_parser,
-    one_line_errors,
-)
+from daga_mm.cli.config import load_config
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, make_parser
+from daga_mm.engine import AtomicBackend, build_on_meta, count_parameters
+from daga_mm.errors import as_run_error
 
 STATES = {'AdamW': 2, 'Adam': 2, 'SGD': 1}  # tensors that an optimiser keeps per parameter; SGD with momentum
 
@@ -340,8 +336,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mm.*')  # of mmcv's attention, on dimensions that are no power of two
-    with one_line_errors(FileNotFoundError, ValueError):
-        config = load_config(args.config, args.cfg_options)
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config = load_config(args.config, args.cfg_options)
         found = report(config, args.size and tuple(args.size))
     print(text(found))
     if args.json:
