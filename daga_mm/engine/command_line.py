@@ -93,7 +93,8 @@ def build_runner(config: Config, args: argparse.Namespace) -> Runner:
     config.launcher = args.launcher
     with one_line_errors(RuntimeError):
         join_processes(config, args.launcher)
-    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+    config.setdefault('runner_type', 'daga_mm.Runner')
+    return RUNNERS.build(config)
 
 
 @contextmanager

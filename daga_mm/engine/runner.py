@@ -9,11 +9,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import local_file
+from ..registry import RUNNERS
 from .checked_pipeline import check_pipelines, classes_of
 from .checkpoint_fit import require_fit, require_resumable
 from .errors import RunError, as_run_error, run_errors, setting_errors
 
 
+@RUNNERS.register_module()
 class Runner(_Runner):
     """mmengine's Runner. Where weights or data don't fit, it says which file, before it goes on with less.
 
