@@ -10,11 +10,13 @@ from torch.utils.data import DataLoader
 
 from ..compat import local_file
 from ..errors import RunError, as_run_error
+from ..registry import RUNNERS
 from .checked_pipeline import check_pipelines, classes_of
 from .checkpoint_fit import require_fit, require_resumable
 from .errors import run_errors
 
 
+@RUNNERS.register_module()
 class Runner(_Runner):
     """mmengine's Runner. Where weights or data don't fit, it says which file, before it goes on with less.
 

@@ -21,7 +21,6 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
 
     What depends on the trunk's width follows it, so that a width that a config forgot to set is still an error.
     """
-    backbone = config.model.backbone
     arch = arch_of(config)
     dims = DIMS[arch['name']]
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
