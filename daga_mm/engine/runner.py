@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, TestLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import local_file
-from .checked_pipeline import check_pipelines, classes_of
+from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
+from .dataset_checks import check_data, check_evaluation, reading
 from .errors import RunError, as_run_error, run_errors, setting_errors
 
 
@@ -19,7 +19,8 @@ class Runner(_Runner):
 
     - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
-    - A data set has images, no more classes than the model's head, and those of the checkpoint that is tested.
+    - A data set has images, the classes of the model's heads, of its annotations and of the checkpoint that is tested;
+      an evaluator can measure it: see `dataset_checks`.
     - Settings that nothing knows are named, where model, optimiser, loops and hooks are built.
     - What comes from outside, a full disk or a killed worker of a data loader, is told from a mistake of the program.
     - What ends one process ends all of them with the same words.
@@ -66,16 +67,13 @@ class Runner(_Runner):
     def build_dataloader(  # type: ignore[override]  # static upstream; loops call it on a runner
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """mmengine's, with data sets that say which file is at fault, and of no more classes than the model's."""
+        """mmengine's, with data sets that fit the model and name a faulty file."""
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             dataloader = {**dataloader, 'persistent_workers': False}  # which PyTorch refuses where there are none
-        try:
+        with reading(dataloader) as files:
             loader = _Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        except ValueError as error:
-            if 'need at least one array to concatenate' not in str(error):  # mmengine's, of a data set of nothing
-                raise
-            raise RunError(_nothing_in(dataloader)) from error
-        return checked(loader, self.model)
+        check_data(loader, self.model, files)
+        return loader
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """mmengine's."""
@@ -108,12 +106,16 @@ class Runner(_Runner):
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """mmengine's."""
         with setting_errors():
-            return super().build_val_loop(loop)
+            built = super().build_val_loop(loop)
+        check_evaluation(built)
+        return built
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """mmengine's."""
         with setting_errors():
-            return super().build_test_loop(loop)
+            built = super().build_test_loop(loop)
+        check_evaluation(built)
+        return built
 
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
         """mmengine's."""
@@ -144,43 +146,3 @@ def require_same_classes(dataset: Any, checkpoint: Any, path: str) -> None:
             f'{path} was trained on other classes than those of {dataset.img_prefix}: what differs is '
             f'{", ".join(map(str, other[:5]))}'
         )
-
-
-def _nothing_in(dataloader: Any) -> str:
-    """What to say of a data set that has found nothing."""
-    dataset = dataloader['dataset']
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    places = {key: dataset[key] for key in ('data_root', 'ann_file', 'data_prefix', 'img_suffix') if dataset.get(key)}
-    return (
-        f'{dataset["type"]} has found no image: ' + ', '.join(f'{key} {value}' for key, value in places.items()) + '. '
-        'Are there files, of the suffix that it looks for (img_suffix, seg_map_suffix)? In annotations of boxes, are '
-        "the categories those of metainfo.classes? Without that they have to be COCO's"
-    )
-
-
-def checked(loader: DataLoader, model: Any) -> DataLoader:
-    """A data loader that says which file is at fault.
-
-    Raises:
-        RunError: Its data set has more classes than the model's head, or its annotations lack some of its classes.
-    """
-    model = model.module if is_model_wrapper(model) else model
-    for dataset in check_pipelines(loader.dataset):
-        if 'thing_classes' in (getattr(dataset, 'metainfo', None) or {}):
-            continue  # panoptic: one head has some of the classes, another the rest
-        count = len(classes_of(dataset))
-        categories = getattr(dataset, 'cat_ids', None)
-        if categories is not None and len(categories) != count:  # mmdet numbers the categories that it finds
-            raise RunError(
-                f'{dataset.ann_file} has {len(categories)} of the {count} classes of {type(dataset).__name__}: name '
-                "its categories, in their order, in the data set's metainfo.classes, and set num_classes"
-            )
-        for name, module in model.named_modules():
-            known = getattr(module, 'num_classes', None)
-            if isinstance(known, int) and 'rpn' not in name and 0 < known < count:  # a trunk has 0
-                raise RunError(
-                    f'{type(dataset).__name__} has {count} classes, model.{name} {known}: set its num_classes, or the '
-                    "data set's metainfo.classes"
-                )
-    return loader

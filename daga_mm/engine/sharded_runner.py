@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 from ..registry import RUNNERS
 from .checkpoint_fit import require_resumable
+from .dataset_checks import check_data
 from .errors import RunError, as_run_error, run_errors
-from .runner import checked
 from .sharded_strategy import ShardedStrategy
 
 
@@ -58,4 +58,6 @@ class ShardedRunner(FlexibleRunner):
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """mmengine's, with data sets that say which file is at fault, and of no more classes than the model's."""
-        return checked(FlexibleRunner.build_dataloader(dataloader, seed, diff_rank_seed), self.model)
+        loader = FlexibleRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        check_data(loader, self.model, {})
+        return loader
