@@ -1,5 +1,6 @@
 """Renaming: from the formats that DINOv3 is published in to the names of the trunk that is to be filled."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -8,7 +9,7 @@ from timm.models import eva, vision_transformer
 from timm.models.eva import Eva
 from torch import Tensor
 
-from .trunk import TimmTrunk
+from .trunk import DINOv2Trunk, TimmTrunk
 
 StateDict = Mapping[str, Tensor]
 
@@ -66,7 +67,8 @@ def for_timm(trunk: TimmTrunk, state: StateDict, origin: str) -> dict[str, Tenso
     """Any format that timm converts -> the names of timm's model, losing nothing that a feature depends on.
 
     Raises:
-        ValueError: Another patch size; biases that timm's model has no place for and that are not zero.
+        ValueError: Another patch size; another grid of DINOv2's positions; biases that timm's model has no place for
+            and that are not zero.
     """
     model = trunk.model
     official = 'storage_tokens' in state
@@ -76,6 +78,8 @@ def for_timm(trunk: TimmTrunk, state: StateDict, origin: str) -> dict[str, Tenso
         raise ValueError(
             f'{origin} has patches of {patch_embed.shape[-1]} pixels, the trunk {trunk.arch} of {trunk.patch_size}'
         )
+    if isinstance(trunk, DINOv2Trunk) and 'pos_embed' in state:
+        _refuse_other_grid(trunk, state['pos_embed'], origin)
     if official:
         _refuse_lost_biases(trunk, state, origin)
     module = eva if isinstance(model, Eva) else vision_transformer
@@ -89,6 +93,17 @@ def for_timm(trunk: TimmTrunk, state: StateDict, origin: str) -> dict[str, Tenso
             # timm publishes DINOv3 without qkv biases where they are all zero.
             converted[key] = torch.zeros_like(value)
     return converted
+
+
+def _refuse_other_grid(trunk: TimmTrunk, positions: Tensor, origin: str) -> None:
+    """timm would resample DINOv2's positions while loading, and with antialiasing; the official code refuses them."""
+    side = math.isqrt(positions.shape[1])  # with or without the class token
+    rows, columns = trunk.model.patch_embed.grid_size
+    if (side, side) != (rows, columns):
+        raise ValueError(
+            f'{origin} has positions for {side}×{side} patches, the trunk {trunk.arch} for {rows}×{columns}: give arch '
+            f'img_size={side * trunk.patch_size}; images of any size are taken, positions are resampled to each'
+        )
 
 
 def _refuse_lost_biases(trunk: TimmTrunk, state: StateDict, origin: str) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..layers import class_attention
+from .dinov2_positions import resample_positions
 
 # The variants with qkv biases, so that no checkpoint loses any; the 7B model has none by design.
 TIMM_NAMES = {
@@ -170,6 +171,19 @@ class TimmTrunk(Trunk):
         return getattr(self.model, 'rope', None) or nn.Identity()
 
 
+class DINOv2Trunk(TimmTrunk):
+    """A DINOv2 model of timm whose positions are resampled as by github.com/facebookresearch/dinov2."""
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Any]:
+        model = self.model
+        if model.num_reg_tokens:  # timm resamples as the official models with registers do
+            return super().embed(images)
+        patches = model.patch_embed(images)  # (B, h, w, D)
+        positions = resample_positions(model.pos_embed, tuple(patches.shape[1:3]))
+        tokens = torch.cat([model.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)], dim=1)
+        return model.norm_pre(model.pos_drop(tokens + positions)), None
+
+
 class DINOv3Trunk(Trunk):
     """A trunk built by an installed ``dinov3`` package (github.com/facebookresearch/dinov3).
 
@@ -251,10 +265,14 @@ def build_trunk(arch: str | dict, source: str = 'timm') -> Trunk:
     kwargs = dict(arch) if isinstance(arch, dict) else {'name': arch}
     if 'name' not in kwargs:
         raise ValueError(f"arch as a dict needs the architecture's name under 'name': {kwargs}")
-    trunks: dict[str, type[TimmTrunk] | type[DINOv3Trunk]] = {'timm': TimmTrunk, 'dinov3': DINOv3Trunk}
+    name = kwargs.pop('name')
+    trunks: dict[str, type[TimmTrunk] | type[DINOv3Trunk]] = {
+        'timm': DINOv2Trunk if 'dinov2' in name else TimmTrunk,
+        'dinov3': DINOv3Trunk,
+    }
     if source not in trunks:
         raise ValueError(f"source is 'timm' or 'dinov3', not {source!r}")
-    return trunks[source](kwargs.pop('name'), **kwargs)
+    return trunks[source](name, **kwargs)
 
 
 def _create_timm_model(arch: str, kwargs: dict[str, Any]) -> nn.Module:
