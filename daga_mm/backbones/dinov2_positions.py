@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_OFFSET = 0.1  # patches that the scale is too large by
+_OFFSET = 0.1  # added to the number of output patches when the scale is computed
 
 
 def resample_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:

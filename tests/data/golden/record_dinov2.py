@@ -10,6 +10,7 @@ h = H / 14 and w = W / 14, L outputs (blocks 2, 5, 8, 11; both blocks of the tin
     HxW/cls_attn_last  last block's attention from the class token to the patches, mean over heads: (1, h, w)
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def official_outputs(model: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     archs = {arch: official_model(arch) for arch in ('vits14', 'vits14_reg4', 'vitg14_tiny')}
     shapes = {arch: {k: list(v.shape) for k, v in model.state_dict().items()} for arch, model in archs.items()}
     (FOLDER / 'dinov2_state_dict_shapes.json').write_text(json.dumps(shapes, separators=(',', ':')) + '\n')
