@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +75,9 @@ class DAGAViT(BaseModule):
             patch.
         with_image: Put the image itself in front of the outputs, for a neck with a spatial prior.
         frozen: False trains the trunk too, the full fine-tuning baseline; ``adapter`` must be None.
+        trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half the
+            memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the backbone
+            runs under one of its own.
         with_cp: Recompute activations in the backward pass, to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or one of our checkpoints.
             None leaves the trunk random, which is for tests.
@@ -97,6 +100,7 @@ class DAGAViT(BaseModule):
         out_type: Literal['featmap', 'cls_token', 'cls_avg'] = 'featmap',
         with_image: bool = False,
         frozen: bool = True,
+        trunk_dtype: Literal['bfloat16'] | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -104,10 +108,12 @@ class DAGAViT(BaseModule):
             raise ValueError(f"init_cfg is {init_cfg}, expected dict(type='Pretrained', checkpoint=PATH) or None")
         if out_type not in OUT_TYPES:
             raise ValueError(f'out_type is {out_type!r}, expected one of {", ".join(map(repr, OUT_TYPES))}')
+        if trunk_dtype not in (None, 'bfloat16') or (trunk_dtype and not frozen):
+            raise ValueError(f"trunk_dtype is {trunk_dtype!r}, expected None, or 'bfloat16' for a frozen trunk")
         if adapter and not frozen:
             raise ValueError(f'frozen=False trains the whole trunk, without an adapter: set adapter=None, not {adapter}')
         super().__init__(init_cfg)
-        self.trunk = trunk = build_trunk(arch, source)
+        self.trunk = trunk = build_trunk(arch, source, trunk_dtype and torch.bfloat16)
         self.arch = trunk.arch
         self.source = source
         self.embed_dims = trunk.embed_dims
@@ -116,6 +122,7 @@ class DAGAViT(BaseModule):
         self.out_type = out_type
         self.with_image = with_image
         self.frozen = frozen
+        self.trunk_dtype = trunk_dtype
         self.with_cp = with_cp
         if out_type != 'featmap' and not trunk.has_class_token:
             raise ValueError(f"{trunk.arch} has no class token for out_type={out_type!r}: use out_type='featmap'")
@@ -144,6 +151,8 @@ class DAGAViT(BaseModule):
         for name, parameter in self.trunk.named_parameters():
             trained = not self.frozen or any(adapter.trains(name) for adapter in self._all_adapters())
             parameter.requires_grad_(trained and not name.startswith(unused))
+            if parameter.requires_grad and self.trunk_dtype and parameter.dtype == torch.bfloat16:
+                raise ValueError(f'{self._adapter_names()} trains {name}, which trunk_dtype stores in bfloat16: remove it')
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'DAGAViT':
@@ -211,6 +220,8 @@ class DAGAViT(BaseModule):
             untouched = self.frozen and not self.trained_in_trunk()
             weights = fingerprint(below(given, 'model.')) if untouched and wanted is None else 'unknown'
             self.trunk_id = wanted or TrunkId(self.arch, self.source, weights, 'a checkpoint')
+        if self.trunk_dtype is None and any(value.dtype == torch.bfloat16 for value in given.values()):
+            raise ValueError("the checkpoint holds its trunk rounded to bfloat16: set backbone.trunk_dtype='bfloat16'")
         problems = compare(expected, given)
         if problems:
             raise ValueError(f'the trunk in the checkpoint is not a {self.arch} of {self.source}:\n{problems}')
@@ -328,8 +339,19 @@ class DAGAViT(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> a tuple with one entry per out_index, the images in front if ``with_image``."""
-        outputs = self.run_rest(self.run_prefix(images))
+        with self._precision(images.device.type):
+            outputs = self.run_rest(self.run_prefix(images))
         return (images, *outputs) if self.with_image else outputs
+
+    def _precision(self, device: str) -> AbstractContextManager:
+        if self.trunk_dtype is None:
+            return nullcontext()
+        if not torch.is_autocast_enabled(device):
+            return torch.autocast(device, torch.bfloat16)
+        if torch.get_autocast_dtype(device) != torch.bfloat16:
+            found = torch.get_autocast_dtype(device)
+            raise ValueError(f"trunk_dtype='bfloat16' under {found} autocast, expected bfloat16: optim_wrapper.dtype")
+        return nullcontext()
 
     def run_prefix(self, images: Tensor) -> Prefix:
         """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
@@ -429,7 +451,7 @@ class DAGAViT(BaseModule):
         self._require_trunk()
         self.trunk.tap(self.guidance_layer)
         padded = self._pad(images)
-        with torch.no_grad(), self.without_adapters():
+        with torch.no_grad(), self.without_adapters(), self._precision(images.device.type):
             tokens, positions = self.trunk.embed(padded)
             row = self._untouched_attention(tokens, positions, 0, self.guidance_layer)
         attention = row.mean(dim=1)[:, self.trunk.num_prefix_tokens :].unflatten(1, self._grid(padded))
