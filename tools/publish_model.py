@@ -10,6 +10,7 @@ has it, for a file that works alone. Each kind is made from either.
 import argparse
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: hel
 
     from daga_mm.backbones import DAGAViT
 
-KEPT = ('dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
+KEPT = ('daga_mm_schema', 'dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
 
 
 def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict]:
@@ -36,24 +37,29 @@ def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[st
     Raises:
         ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
     """
-    from daga_mm.backbones.adapter_only import TrunkId, find_trunk, replace_trunk
+    from daga_mm.backbones.checkpoints import KEY, backbone_prefix, below
 
     # Copies: weights that layers share are one tensor in a checkpoint, and safetensors takes each by itself.
     state = {key: value.clone() for key, value in checkpoint['state_dict'].items()}
-    prefix, _ = find_trunk(state)
+    prefix = backbone_prefix(state)
+    if prefix is None:
+        raise ValueError('expected a checkpoint of a model with a DAGAViT, found none in it')
     backbone = MODELS.build(config.model.backbone)
-    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    backbone.load_state_dict(own)  # brings the trunk, and checks all
-    if with_trunk or not backbone.frozen:
-        state = {key: value for key, value in state.items() if not key.startswith(prefix)}
-        state |= {prefix + key: value.clone() for key, value in backbone.state_dict().items()}
-    else:
+    backbone.load_state_dict(below(state, prefix))  # brings the trunk, and checks all
+    if backbone.trunk_id is None:
+        raise ValueError('the trunk is random, so that nobody could use what was trained on it')
+    own = {key: value.clone() for key, value in backbone.state_dict().items()}
+    file = backbone.trunk_id.file
+    if not with_trunk and backbone.frozen:
         file = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
         if file is None:
             raise ValueError('the config has no model.backbone.init_cfg that names the trunk: --trunk keeps it in')
         _require_same(backbone, config)
-        identity = TrunkId(backbone.arch, backbone.source, backbone.fingerprints()['trunk'], Path(file).name)
-        replace_trunk(state, prefix, identity)
+        trained = {f'trunk.{key}' for key in backbone.trained_in_trunk()}
+        own = {key: value for key, value in own.items() if not key.startswith('trunk.') or key in trained}
+    own[KEY] = replace(backbone.trunk_id, file=Path(file).name).as_tensor()
+    state = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    state |= {prefix + key: value for key, value in own.items()}
     meta = {key: checkpoint['meta'][key] for key in KEPT if key in checkpoint.get('meta', {})}
     return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}
 

@@ -84,8 +84,6 @@ def prepare(args: argparse.Namespace) -> Config:
         raise ValueError(f'{args.config} has parts beside the trunk that a checkpoint brings: none is for probes')
     require_data(config, 'test')
     require_work_dir(config)
-    for key in ('strategy', 'runner_type'):  # shards are for training
-        config.pop(key, None)
     if args.show_dir:
         draw_into(args.show_dir, config)
     if args.tta:

@@ -22,7 +22,6 @@ RUN_SETTINGS = (
     'find_unused_parameters',
     'model_wrapper_cfg',
     'runner_type',
-    'strategy',
     'sync_bn',
     'tta_model',
     'tta_pipeline',

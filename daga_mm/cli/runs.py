@@ -61,6 +61,5 @@ def build_runner(config: Config, args: argparse.Namespace) -> Runner:
     config.launcher = args.launcher
     with as_run_error(RuntimeError):
         join_processes(config, args.launcher)
-    if 'strategy' in config:
-        config.setdefault('runner_type', 'daga_mm.ShardedRunner')
-    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+    config.setdefault('runner_type', 'daga_mm.Runner')
+    return RUNNERS.build(config)

@@ -15,8 +15,6 @@ from .parameters import build_on_meta, count_parameters
 from .provenance import ProvenanceHook
 from .runner import Runner
 from .samplers import DefaultSampler, InfiniteSampler
-from .sharded_runner import ShardedRunner
-from .sharded_strategy import ShardedStrategy, whole_state
 
 __all__ = [
     'IMAGES',
@@ -32,8 +30,6 @@ __all__ = [
     'ProvenanceHook',
     'RunError',
     'Runner',
-    'ShardedRunner',
-    'ShardedStrategy',
     'as_run_error',
     'build_on_meta',
     'check_pipelines',
@@ -42,6 +38,5 @@ __all__ = [
     'image_fault',
     'join_processes',
     'require_fit',
-    'whole_state',
     'write_figure',
 ]
