@@ -130,8 +130,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def place(tmp_path, data, monkeypatch):
     for name in path_names():
-        monkeypatch.setenv(name.upper(), 'to be removed again after the test')
-        monkeypatch.delenv(name.upper())
+        monkeypatch.delenv(name.upper(), raising=False)
     return Place(tmp_path, data)
 
 
