@@ -1,4 +1,4 @@
-"""The registries of daga_mm, children of mmengine's.
+"""The registries of daga_mm: children of mmengine's, and its own for trunks and adapters.
 
 ``type='daga_mm.X'`` in any OpenMMLab config resolves here. mmengine imports every location of a registry
 when it first looks into it, and reports an ImportError in there as "not in the registry": so a location that
@@ -17,7 +17,6 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -34,9 +33,10 @@ HOOKS = _child(MMENGINE_HOOKS, 'daga_mm.engine', 'daga_mm.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'daga_mm.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'daga_mm.engine')
 RUNNERS = _child(MMENGINE_RUNNERS, 'daga_mm.engine')
-STRATEGIES = _child(MMENGINE_STRATEGIES, 'daga_mm.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')
 METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')
 DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH)
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)
+TRUNKS = Registry('trunk', scope='daga_mm', locations=['daga_mm.backbones'])
+ADAPTERS = Registry('adapter', scope='daga_mm', locations=['daga_mm.adapters'])

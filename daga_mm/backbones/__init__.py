@@ -1,6 +1,8 @@
-"""DAGAViT, and what it needs of somebody else's vision transformer and its weights."""
+"""DAGAViT, and the trunks and weight files that it adapts."""
 
 from .daga_vit import DAGAViT
-from .trunk import TIMM_NAMES, DINOv3Trunk, TimmTrunk, Trunk, build_trunk
+from .dinov3_trunk import DINOv3Trunk
+from .timm_trunk import TIMM_NAMES, TimmTrunk
+from .trunk import Trunk, build_trunk
 
 __all__ = ['TIMM_NAMES', 'DAGAViT', 'DINOv3Trunk', 'TimmTrunk', 'Trunk', 'build_trunk']

@@ -1,15 +1,29 @@
-"""Weights of every format a trunk comes in: read safely, recognised by content, matched tensor by tensor."""
+"""Weight files: read safely, told apart by content, matched tensor by tensor; and the layout of our own checkpoints.
+
+Ours hold, at any depth of a model ('backbone.'):
+
+- ``trunk.*``: all of the trunk, or exactly what was trained in it, or nothing; then its pretrained file is loaded first;
+- ``adapters.<name>.*``: what the adapters added;
+- ``trunk_id``: which pretrained trunk that is (`TrunkId`).
+"""
 
 import hashlib
+import json
+import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..compat import load_checkpoint_file
-from .formats import StateDict, for_timm, is_hugging_face, official_from_hugging_face
-from .trunk import DINOv3Trunk, TimmTrunk, Trunk
+from .trunk import Trunk
+
+SCHEMA = 1  # version of that layout, in the metadata of checkpoints
+KEY = 'trunk_id'
+
+StateDict = Mapping[str, Tensor]
 
 # Parts of published files that no trunk has a place for, and that no feature depends on.
 _EXTRAS = (
@@ -62,52 +76,88 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def split_own_checkpoint(state: StateDict) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
-    """Split a checkpoint of ours into the trunk's tensors and the adapters'; None if it isn't one.
+@dataclass(frozen=True)
+class TrunkId:
+    """Which pretrained trunk a checkpoint was trained on.
 
-    The backbone may sit at any depth (``backbone.trunk.…``, ``module.backbone.trunk.…``).
+    Attributes:
+        arch: Its architecture's name.
+        source: 'timm' or 'dinov3'.
+        fingerprint: `fingerprint` of the pretrained weights, in float32.
+        file: The file they were read from.
+    """
+
+    arch: str
+    source: str
+    fingerprint: str
+    file: str
+
+    def __str__(self) -> str:
+        return f'{self.arch} from {self.file} (source {self.source}, fingerprint {self.fingerprint})'
+
+    def as_tensor(self) -> Tensor:
+        """As bytes in a tensor (N,), which state dicts and safetensors can hold."""
+        return torch.frombuffer(bytearray(json.dumps(asdict(self)).encode()), dtype=torch.uint8)
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> 'TrunkId':
+        """The inverse of `as_tensor`.
+
+        Raises:
+            ValueError: The tensor does not hold such bytes.
+        """
+        try:
+            return cls(**json.loads(bytes(tensor.tolist())))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'the checkpoint does not say which trunk it belongs to: its {KEY} is damaged') from error
+
+    def find(self) -> Path | None:
+        """The file, or one of its name where configs look for weights; None if there is none."""
+        path = Path(self.file)
+        places = (path, Path(os.environ.get('DINOV3_CHECKPOINTS', 'checkpoints'), path.name))
+        return next((place for place in places if place.is_file()), None)
+
+
+def below(state: StateDict, prefix: str) -> dict[str, Tensor]:
+    """The part of a state dict whose keys start with ``prefix``, without it."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def backbone_prefix(state: StateDict) -> str | None:
+    """The prefix of the backbone's keys ('backbone.') in one of our checkpoints; None for any other state dict.
+
+    Raises:
+        ValueError: The checkpoint has several backbones.
     """
     prefixes = {key[: key.index('trunk.model.')] for key in state if 'trunk.model.' in key}
-    if len(prefixes) != 1:
-        return None
-    prefix = prefixes.pop()
-
-    def below(name: str) -> dict[str, Tensor]:
-        return {k[len(prefix + name) :]: v for k, v in state.items() if k.startswith(prefix + name)}
-
-    return below('trunk.model.'), below('adapters.')
+    prefixes |= {key.removesuffix(KEY) for key in state if key.rpartition('.')[2] == KEY}
+    if len(prefixes) > 1:
+        raise ValueError(f'expected one DAGAViT in the checkpoint, found {len(prefixes)}: {", ".join(sorted(prefixes))}')
+    return prefixes.pop() if prefixes else None
 
 
-def load_trunk(trunk: Trunk, state: StateDict, origin: str) -> None:
-    """Fill a trunk from a state dict of any known format, or fail without touching it.
+def load_trunk(trunk: Trunk, state: StateDict, origin: str) -> str:
+    """Fill a trunk from a published state dict, or fail without touching it.
 
     Args:
         trunk: The trunk to fill.
-        state: DINOv3 as Meta, Hugging Face or timm publish it, or another format that timm converts for this
-            family; the tensors of one of our own checkpoints, as `split_own_checkpoint` returns them.
+        state: Any format that `Trunk.convert` of its family knows.
         origin: Where it comes from, for messages.
+
+    Returns:
+        The fingerprint of the weights.
 
     Raises:
         ValueError: Tensors are missing, unexpected, misshapen, not finite, or would be lost; all are listed.
     """
-    if is_hugging_face(state):
-        state = official_from_hugging_face(state)
-    elif 'backbone.cls_token' in state:  # DINOv3's own training checkpoints, which have its heads too
-        state = {key.removeprefix('backbone.'): state[key] for key in state if key.startswith('backbone.')}
-    given = state
-    if isinstance(trunk, TimmTrunk):
-        state = for_timm(trunk, state, origin)
-    elif 'rope_embed.periods' not in state and 'storage_tokens' in state:
-        state = {**state, 'rope_embed.periods': trunk.model.rope_embed.periods.bfloat16().float()}
+    state = trunk.convert(state, origin)
     expected = trunk.model.state_dict()
-    extras = {key for key in state if key not in expected and key.startswith(_EXTRAS)}
-    problems = compare(expected, {k: v for k, v in state.items() if k not in extras})
+    state = {key: value for key, value in state.items() if key in expected or not key.startswith(_EXTRAS)}
+    problems = compare(expected, state)
     if problems:
-        hint = ''
-        if isinstance(trunk, DINOv3Trunk) and 'reg_token' in given:
-            hint = "\nThese are timm's names: load the file with source='timm'."
-        raise ValueError(f'{origin} does not fit the trunk {trunk.arch}:\n{problems}{hint}')
-    trunk.model.load_state_dict({key: value for key, value in state.items() if key not in extras})
+        raise ValueError(f'{origin} does not fit the trunk {trunk.arch}:\n{problems}')
+    trunk.model.load_state_dict(state)
+    return fingerprint(state)
 
 
 def compare(expected: StateDict, state: StateDict) -> str:
@@ -126,10 +176,11 @@ def compare(expected: StateDict, state: StateDict) -> str:
 
 
 def fingerprint(state: StateDict) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over names, shapes, types and values."""
+    """The first 16 hexadecimal digits of a SHA-256 over names, shapes and values in float32."""
     digest = hashlib.sha256()
     for key in sorted(state):
-        value = state[key].detach().cpu().contiguous()
+        value = state[key].detach().cpu()
+        value = value.float() if value.is_floating_point() else value
         digest.update(f'{key} {tuple(value.shape)} {value.dtype}'.encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().data)
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -12,12 +12,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..backbones import DAGAViT
+from ..backbones.checkpoints import SCHEMA
+from ..errors import RunError
 from ..registry import HOOKS
 from .atomic_backend import UNFINISHED, AtomicBackend
-from .errors import RunError, last_good
+from .errors import last_good
 from .exact_resume import share_buffers
 from .provenance import fingerprints
-from .sharded_strategy import plain_name
 
 
 @HOOKS.register_module()
@@ -150,10 +151,10 @@ class CheckpointHook(_CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        state = checkpoint['state_dict']  # of a model in shards, nothing but in the first process
+        state = checkpoint['state_dict']
         names = [name for name, value in model.named_parameters() if value.requires_grad]
         # Statistics of batch norm too: a step that a loss scale skips leaves weights as they were, and those not.
-        names = [plain_name(name) for name in (*names, *(name for name, _ in model.named_buffers()))]
+        names += [name for name, _ in model.named_buffers()]
         broken = [name for name in names if name in state and not torch.isfinite(state[name]).all()]
         if broken:
             raise RunError(
@@ -163,9 +164,10 @@ class CheckpointHook(_CheckpointHook):
             )
         # Last of all hooks: EMAHook has put the averaged weights here, and the current ones beside them.
         checkpoint['meta']['fingerprints'] = fingerprints(runner, state)
-        if self.trained_only:
-            for name, module in model.named_modules():
-                if isinstance(module, DAGAViT):
-                    prefix = f'{name}.' if name else ''
-                    module.leave_trunk_out(state, prefix)
-                    module.leave_trunk_out(checkpoint.get('ema_state_dict', {}), f'module.{prefix}')
+        checkpoint['meta']['daga_mm_schema'] = SCHEMA
+        for name, module in model.named_modules():
+            if isinstance(module, DAGAViT):
+                prefix = f'{name}.' if name else ''
+                module.finish_state_dict(state, prefix, self.trained_only)
+                if 'ema_state_dict' in checkpoint:
+                    module.finish_state_dict(checkpoint['ema_state_dict'], f'module.{prefix}', self.trained_only)

@@ -19,8 +19,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..compat import load_checkpoint_file
-from .errors import RunError
-from .sharded_strategy import plain_name, whole_state
+from ..errors import RunError
 
 STEPS = 4  # the first one warms up
 
@@ -92,18 +91,16 @@ class _DryRunHook(Hook):
 
     def _summary(self, runner: Runner) -> str:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        state = whole_state(runner.model)
-        named = [(plain_name(name), value.requires_grad) for name, value in model.named_parameters()]
-        sizes = {name: state[name].numel() for name, _ in named if name in state}
-        trained = [name for name, requires_grad in named if requires_grad]
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         ranks, batch = get_world_size(), runner.train_dataloader.batch_sampler.batch_size
         lines = [
-            f'parameters  {sum(sizes.get(name, 0) for name in trained) / 1e6:,.2f} M trained of '
+            f'parameters  {sum(sizes[name] for name in trained) / 1e6:,.2f} M trained of '
             f'{sum(sizes.values()) / 1e6:,.2f} M',
             f'batch       {ranks * batch} images, {batch} in each of {ranks} ranks' * (ranks > 1)
             or f'batch       {batch} images',
             _peak_memory(),
-            f'checkpoint  {_checkpoint_size(runner, state, trained):,.1f} MiB, written and read back',
+            f'checkpoint  {_checkpoint_size(runner, model.state_dict(), trained):,.1f} MiB, written and read back',
         ]
         durations = [after - before for before, after in zip(self._stamps, self._stamps[1:], strict=False)]
         if durations:

@@ -1,4 +1,4 @@
-"""What of a model is trained, frozen, and added by DAGA; counted without memory for its weights."""
+"""What of a model is trained, frozen, and added by adapters; counted without memory for its weights."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def build_on_meta(config: Config) -> nn.Module:
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Numbers of parameters: 'total', 'trained', 'frozen', and 'added', those of the DAGA modules."""
+    """Numbers of parameters: 'total', 'trained', 'frozen', and 'added', those of the adapters."""
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     backbones = [module for module in model.modules() if isinstance(module, DAGAViT)]

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..backbones import DAGAViT
 from ..registry import HOOKS
-from .sharded_strategy import whole_state
 
 
 @HOOKS.register_module()
@@ -46,11 +45,11 @@ def fingerprints(runner: Runner, state_dict: Mapping[str, Tensor] | None = None)
 
     Args:
         runner: Of the run.
-        state_dict: The weights of its model, if they are at hand. Else all processes call this.
+        state_dict: Weights to take in place of the model's own.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     for name, module in model.named_modules():
         if isinstance(module, DAGAViT):
-            state_dict = whole_state(runner.model) if state_dict is None else state_dict
-            return module.fingerprints(state_dict, f'{name}.' if name else '')
+            prefix = f'{name}.' if name else ''
+            return module.fingerprints() if state_dict is None else module.fingerprints(state_dict, prefix)
     return {}

@@ -8,12 +8,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import local_file
+from ..errors import RunError, as_run_error
+from ..registry import RUNNERS
 from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
 from .dataset_checks import check_data, check_evaluation, reading
-from .errors import RunError, as_run_error, run_errors, setting_errors
+from .errors import run_errors
 
 
+@RUNNERS.register_module()
 class Runner(_Runner):
     """mmengine's Runner. Where weights or data don't fit, it says which file, before it goes on with less.
 
@@ -21,9 +24,8 @@ class Runner(_Runner):
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
     - A data set has images, the classes of the model's heads, of its annotations and of the checkpoint that is tested;
       an evaluator can measure it: see `dataset_checks`.
-    - Settings that nothing knows are named, where model, optimiser, loops and hooks are built.
     - What comes from outside, a full disk or a killed worker of a data loader, is told from a mistake of the program.
-    - What ends one process ends all of them with the same words.
+    - What ends one process ends all of them with its message.
 
     Raises:
         RunError: It is otherwise.
@@ -75,16 +77,6 @@ class Runner(_Runner):
         check_data(loader, self.model, files)
         return loader
 
-    def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_model(model)
-
-    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_optim_wrapper(optim_wrapper)
-
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
         logged = getattr(optim_wrapper, 'base_param_settings', None)
@@ -93,34 +85,17 @@ class Runner(_Runner):
         if logged and before:
             logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
 
-    def build_param_scheduler(self, scheduler: Any) -> Any:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_param_scheduler(scheduler)
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_train_loop(loop)
-
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            built = super().build_val_loop(loop)
+        """mmengine's, with a check that the evaluator fits the data."""
+        built = super().build_val_loop(loop)
         check_evaluation(built)
         return built
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            built = super().build_test_loop(loop)
+        """mmengine's, with a check that the evaluator fits the data."""
+        built = super().build_test_loop(loop)
         check_evaluation(built)
         return built
-
-    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
-        """mmengine's."""
-        with setting_errors():
-            super().register_hooks(*args, **kwargs)
 
     def _init_model_weights(self) -> None:
         with as_run_error(OSError, ValueError):

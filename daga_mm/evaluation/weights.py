@@ -51,16 +51,14 @@ def probed_backbone(model: nn.Module) -> DAGAViT:
 
 
 def refuse_fresh_adapters(backbone: DAGAViT) -> None:
-    """Figures of the frozen trunk must not go under DAGA's name.
+    """Refuse to report the frozen trunk's figures under an adapter's name.
 
     Raises:
-        ValueError: There are DAGA modules that are still the identity.
+        ValueError: An adapter is still the identity.
     """
-    layers: Any = backbone.adapters['layers']
-    # One's own adapters may have another last layer than DAGA.
-    fresh = [int(index) for index, layer in layers.items() if hasattr(layer, 'up') and not bool(layer.up.weight.any())]
+    fresh = [name for name, adapter in backbone.adapters.items() if adapter.is_identity()]
     if fresh:
         raise ValueError(
-            f'the DAGA modules at blocks {fresh} are still the identity, so this would measure the trunk without them: '
-            'load a checkpoint with trained ones (load_from), or ask for the trunk with daga_layers=()'
+            f'the adapter {", ".join(fresh)} is untrained, still the identity, so this would measure the trunk without it: '
+            'load a checkpoint with trained adapters (load_from), or set adapter=None to measure the trunk'
         )

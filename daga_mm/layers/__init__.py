@@ -1,17 +1,7 @@
-"""The method itself, in plain PyTorch: no OpenMMLab, no timm."""
+"""Pieces in plain PyTorch that several packages use: no OpenMMLab, no timm."""
 
-from .daga import DAGA, AttentionEncoder, HeadsDAGA, HeadsEncoder
 from .deformable_sampling import sample_deformably
 from .guidance import class_attention, normalize_map
 from .spatial_prior import SpatialPrior
 
-__all__ = [
-    'DAGA',
-    'AttentionEncoder',
-    'HeadsDAGA',
-    'HeadsEncoder',
-    'SpatialPrior',
-    'class_attention',
-    'normalize_map',
-    'sample_deformably',
-]
+__all__ = ['SpatialPrior', 'class_attention', 'normalize_map', 'sample_deformably']

@@ -1,20 +1,19 @@
 """What the untouched trunk and the adapted one make of the same images, block by block."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..adapters import Context
 from ..backbones import DAGAViT
+from ..backbones.daga_vit import Record
+from ..layers import normalize_map
 
 
 @dataclass
 class Stream:
-    """One way through the blocks. B images, patch grid h×w = ceil(H / patch) × ceil(W / patch).
+    """One pass through the blocks. B images, patch grid h×w = ceil(H / patch) × ceil(W / patch).
 
     Attributes:
         attention: By block, the class token's attention to the patches, (B, heads, h, w): a softmax over all tokens.
@@ -27,15 +26,15 @@ class Stream:
 
 @dataclass
 class Streams:
-    """Both ways, and what DAGA did in between; its dicts go by the block that a DAGA stands behind.
+    """Both passes, and what adapters did after blocks, by block.
 
     Attributes:
         frozen: The trunk alone.
-        adapted: The trunk with DAGA; without any it is the same as ``frozen``.
+        adapted: The trunk with its adapters; without any it is the same as ``frozen``.
         num_tokens: N, prefix tokens and patches.
-        gates: (B, 1, D), or (B, h·w, D) where each patch has its own; in (0, 1), but for ``gate='heads'``.
-        mixing: The mixing weight.
-        updates: (B,), the norm of what DAGA adds to the patches, relative to theirs.
+        gates: (B, 1, D), or (B, h·w, D) where each patch has its own, of the adapter that has gates.
+        mixing: Its mixing weights.
+        updates: (B,), the norm of what is added to the patches after the block, relative to theirs.
     """
 
     frozen: Stream
@@ -47,9 +46,10 @@ class Streams:
 
 
 def compare_streams(backbone: DAGAViT, images: Tensor) -> Streams:
-    """Run images through the trunk alone and through the whole backbone, and look into both.
+    """Run images through the trunk alone and through the whole backbone.
 
-    In eval mode and without gradients, whatever the mode of the backbone, which it has again afterwards.
+    In eval mode and without gradients, whatever the mode of the backbone, which it has again afterwards. Where an adapter
+    trains the trunk's own parameters, the trunk alone is as trained.
 
     Args:
         backbone: With weights in it.
@@ -62,80 +62,48 @@ def compare_streams(backbone: DAGAViT, images: Tensor) -> Streams:
     backbone.eval()
     try:
         with torch.no_grad():
-            return _compare(backbone, images)
+            with backbone.without_adapters(), backbone.recorded() as record:
+                backbone(images)
+            grid = tuple(-(-side // backbone.patch_size) for side in images.shape[2:])
+            frozen = _stream(backbone, record, grid)
+            streams = Streams(frozen, frozen, next(iter(record.after.values())).shape[1])
+            if backbone.adapters:
+                with backbone.recorded() as record:
+                    backbone(images)
+                streams.adapted = _stream(backbone, record, grid)
+                _look_at_adapters(backbone, streams, record, grid)
+            return streams
     finally:
         backbone.train(training)
 
 
-def _compare(backbone: DAGAViT, images: Tensor) -> Streams:
-    trunk = backbone.trunk
-    bottom, right = (-side % backbone.patch_size for side in images.shape[2:])
-    padded = F.pad(images, (0, right, 0, bottom))  # as the backbone does
-    grid = (padded.shape[2] // backbone.patch_size, padded.shape[3] // backbone.patch_size)
-    prefix = trunk.num_prefix_tokens
-    tokens, positions = trunk.embed(padded)
-    num_tokens = tokens.shape[1]
-
-    def attention(index: int, entering: Tensor) -> Tensor:
-        return trunk.class_attention(index, entering, positions)[..., prefix:].unflatten(-1, grid)
-
-    def feature_map(leaving: Tensor) -> Tensor:
-        return trunk.norm(leaving)[:, prefix:].transpose(1, 2).unflatten(2, grid)
-
-    adapted, streams = Stream(), Streams(Stream(), Stream(), num_tokens)
-    last: dict[int, Tensor] = {}  # tokens that leave a block, before its DAGA
-
-    def enters(index: int, entering: Tensor) -> None:
-        # The guidance may come this way too, before the adapted stream does: the last call is the adapted one's.
-        # Not the guidance of a smaller image, nor what it goes on to behind the last output.
-        if entering.shape[1] == num_tokens and index <= backbone.out_indices[-1]:
-            adapted.attention[index] = attention(index, entering)
-            if index - 1 in backbone.out_indices:
-                adapted.maps[index - 1] = feature_map(entering)
-
-    def leaves(index: int, leaving: Tensor) -> None:
-        if index == backbone.out_indices[-1] and leaving.shape[1] == num_tokens:
-            last[index] = leaving
-            adapted.maps[index] = feature_map(leaving)
-
-    def adapts(index: int, module: Any, patches: Tensor, instruction: Tensor, result: Tensor) -> None:
-        streams.gates[index] = module.gate(instruction, grid)
-        streams.mixing[index] = module.mixing.item()
-        streams.updates[index] = (result - patches).norm(dim=(1, 2)) / patches.norm(dim=(1, 2))
-        if index in last:
-            adapted.maps[index] = feature_map(torch.cat([last[index][:, :prefix], result], dim=1))
-
-    with _watched(backbone, enters, leaves, adapts):
-        backbone(padded)
-
-    if not backbone.daga_layers:
-        streams.frozen = streams.adapted = adapted
-        return streams
-    for index in range(backbone.out_indices[-1] + 1):
-        streams.frozen.attention[index] = attention(index, tokens)
-        tokens = trunk.block(index, tokens, positions)
-        if index in backbone.out_indices:
-            streams.frozen.maps[index] = feature_map(tokens)
-    streams.adapted = adapted
-    return streams
+def _stream(backbone: DAGAViT, record: Record, grid: tuple[int, int]) -> Stream:
+    trunk, prefix = backbone.trunk, backbone.trunk.num_prefix_tokens
+    return Stream(
+        attention={index: row[..., prefix:].unflatten(-1, grid) for index, row in record.attention.items()},
+        maps={
+            index: trunk.norm(record.after[index])[:, prefix:].transpose(1, 2).unflatten(2, grid)
+            for index in backbone.out_indices
+        },
+    )
 
 
-@contextmanager
-def _watched(backbone: DAGAViT, enters: Any, leaves: Any, adapts: Any) -> Iterator[None]:
-    """Call the functions with a block's number and what goes in and out, at blocks and at DAGA modules."""
-    layers: Any = backbone.adapters['layers']
-    handles = []
-    for index, block in enumerate(backbone.trunk.model.blocks):
-        handles.append(block.register_forward_pre_hook(lambda _, args, index=index: enters(index, args[0])))
-        handles.append(block.register_forward_hook(lambda _, args, result, index=index: leaves(index, result)))
-    for name, layer in layers.items():
-        handles.append(
-            layer.register_forward_hook(
-                lambda module, args, result, index=int(name): adapts(index, module, *args[:2], result)
-            )
-        )
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _look_at_adapters(backbone: DAGAViT, streams: Streams, record: Record, grid: tuple[int, int]) -> None:
+    prefix = backbone.trunk.num_prefix_tokens
+    for adapter in backbone.adapters.values():
+        if adapter.works_inside:
+            continue
+        curves = adapter.curves()
+        for index in adapter.layers:
+            before, after = record.before[index][:, prefix:], record.after[index][:, prefix:]
+            streams.updates[index] = (after - before).norm(dim=(1, 2)) / before.norm(dim=(1, 2))
+            attention = streams.adapted.attention.get(index)
+            if adapter.guidance:
+                attention = streams.frozen.attention.get(adapter.guidance.layer)
+            if attention is None:
+                continue
+            read = normalize_map(attention if adapter.reads == 'heads' else attention.mean(dim=1))
+            gate = adapter.gate(index, Context(grid, prefix, read))
+            if gate is not None:
+                streams.gates[index] = gate
+                streams.mixing[index] = float(curves[f'mixing/{index}'])

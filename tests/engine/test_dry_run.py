@@ -7,8 +7,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.visualization import Visualizer
 
-from daga_mm.engine import CheckpointHook, RunError, build_runner, dry_run
+from daga_mm.cli.runs import build_runner
+from daga_mm.engine import CheckpointHook, RunError, dry_run
 
 from ..small_runs import TRAINED
 from .toys import toy_runner
@@ -79,8 +81,10 @@ def test_a_validation_that_measures_nothing_has_no_best_checkpoint(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('task', TRAINED)
-def test_it_validates_and_draws_for_every_task(task, prepare):
+def test_it_validates_and_draws_for_every_task(task, prepare, monkeypatch):
+    drawn: list[str] = []
+    monkeypatch.setattr(Visualizer, 'add_image', lambda self, name, image, step=0: drawn.append(name))
     config = prepare(task)
     config.visualizer.name = config.experiment_name = f'dry run {task}'
     report = dry_run(config, lambda config: build_runner(config, SimpleNamespace(launcher='none', local_rank=0)))
-    assert 'validation  1 of' in report and 'one picture drawn' in report
+    assert 'validation  1 of' in report and 'one picture drawn' in report and len(drawn) == 1

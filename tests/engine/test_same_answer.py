@@ -17,7 +17,7 @@ from daga_mm.engine.samplers import set_seed
 
 from ..commands import free_port, metrics_of, run
 from ..small_runs import ITERATIONS, TRAINED
-from .shards import paths, state
+from .rank_notes import paths, state
 
 NUMBERS = itertools.count()
 FAST = ('classification',)
@@ -31,8 +31,8 @@ def two(request, prepare):
     task = request.param
     if task not in RUNS:
         config = prepare(task)
-        config.custom_imports.imports.append('tests.engine.shards')
-        config.custom_hooks.append(dict(type='mmengine.ShardNotes'))
+        config.custom_imports.imports.append('tests.engine.rank_notes')
+        config.custom_hooks.append(dict(type='mmengine.RankNotes'))
         file = Path(config.work_dir).with_suffix('.py')
         config.dump(file)
         output = run('tools/dist_train.sh', file, 2, '--work-dir', config.work_dir, PORT=free_port())
@@ -61,7 +61,7 @@ def alone(config: Config, work_dir: Path) -> Config:
     config = config.copy()
     config.work_dir = str(work_dir)
     config.visualizer.name = config.experiment_name = f'same_answer_{next(NUMBERS)}'
-    config.custom_hooks = [hook for hook in config.custom_hooks if hook['type'] != 'mmengine.ShardNotes']
+    config.custom_hooks = [hook for hook in config.custom_hooks if hook['type'] != 'mmengine.RankNotes']
     config.log_level = 'ERROR'
     return config
 

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 from ..conftest import REPOSITORY
 from .conftest import load_tool, run_script

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY

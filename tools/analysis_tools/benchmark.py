@@ -27,7 +27,9 @@ from costs.meter import PeakMemory, flops, operators, seconds
 from torch import Tensor
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import AtomicBackend, one_line_errors
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import make_parser
+from daga_mm.engine import AtomicBackend
 
 KINDS = ('forward', 'step')
 SHARING = ('frozen', 'daga', 'two_pass', 'guidance')  # cases that leave the trunk as it is, so one serves them all
@@ -246,7 +248,7 @@ def profile_table(rows: list[dict[str, Any]], kind: str, count: int = 12) -> str
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     description = (__doc__ or '') + '\n'.join(f'  {name:12}{what}' for name, what in CASES.items())
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(description)
     parser.add_argument('--arch', default='dinov3_vits16')
     parser.add_argument('--size', type=int, nargs='+', default=[224], help='pixels along one side (default: 224)')
     parser.add_argument('--batch', type=int, default=1)
@@ -293,7 +295,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main() -> None:
     argv = sys.argv[1:]
-    with one_line_errors(ModuleNotFoundError, RuntimeError, ValueError):
+    with one_line_errors('--traceback' in argv):
         args = parse_args(argv)
         if args.threads:
             torch.set_num_threads(args.threads)

@@ -32,7 +32,9 @@ from experiments.paths import Paths
 from experiments.plan import DATA, PARTS, Cell, cells
 from experiments.results import Results
 
-from daga_mm.engine import RunError, one_line_errors
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import make_parser
+from daga_mm.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,7 +152,7 @@ def overview(plan: list[Cell], results: Results) -> str:
 
 def parse_args() -> argparse.Namespace:
     description = (__doc__ or '') + '\n'.join(f'  {name:16}{what}' for name, what in PARTS.items())
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(description)
     parser.add_argument('asked', nargs='*', metavar='PART or CELL', help='(default: all)')
     parser.add_argument('--list', action='store_true', help='say what is done and what is left')
     parser.add_argument('--again', metavar='CELL', help='run one once more and compare; its result stays as it was')
@@ -211,7 +213,7 @@ def main() -> None:
         os.environ['CUDA_VISIBLE_DEVICES'] = ''  # mmengine's runner would take a GPU
     else:
         os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':4096:8'  # the same sums every time
-    with one_line_errors(OSError, ModuleNotFoundError, ValueError):
+    with one_line_errors(args.traceback):
         if args.list:
             print(overview(plan, results))
             return

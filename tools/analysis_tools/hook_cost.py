@@ -25,7 +25,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from daga_mm.engine import AtomicBackend, add_config, load_config, make_parser, positive
+from daga_mm.cli.config import load_config
+from daga_mm.cli.parser import add_config, make_parser, positive
+from daga_mm.engine import AtomicBackend
 from daga_mm.visualization import AttentionVisHook
 
 

@@ -19,7 +19,10 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from daga_mm.engine import make_parser, one_line_errors, write_figure
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import make_parser
+from daga_mm.engine import write_figure
+from daga_mm.errors import as_run_error
 
 NAMES = {'frozen': 'frozen trunk', 'daga': 'DAGA', 'two_pass': 'two passes', 'full': 'full fine-tuning'}
 COLOURS = {'frozen': '#4a4e57', 'daga': '#d1495b', 'two_pass': '#8a5fbf', 'full': '#1f6fb4'}
@@ -73,7 +76,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(FileNotFoundError, ValueError):
+    with one_line_errors(args.traceback), as_run_error(OSError, ValueError):
         sizes, layers = read(args.sizes, ('frozen', 'daga')), read(args.layers, ('frozen', 'daga'))
     figure, axes = plt.subplots(1, 3, figsize=(13, 4))
     first = sizes[0]

@@ -27,7 +27,9 @@ from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor, nn
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import AtomicBackend, one_line_errors, positive
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import make_parser, positive
+from daga_mm.engine import AtomicBackend
 from daga_mm.necks import ViTAdapterNeck, deformable_attention
 
 Step = Callable[[], float]
@@ -253,7 +255,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def parse_args() -> argparse.Namespace:
     description = (__doc__ or '') + '\n'.join(f'  {name:16}{saving.what}' for name, saving in SAVINGS.items())
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(description)
     parser.add_argument('--arch', default='dinov3_vits16')
     parser.add_argument('--size', type=positive, nargs='+', default=[224], help='pixels along one side (default: 224)')
     parser.add_argument('--only', nargs='+', choices=SAVINGS, default=list(SAVINGS), help='(default: all)')
@@ -268,7 +270,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     rows: list[dict[str, Any]] = []
-    with one_line_errors(RuntimeError, ValueError):
+    with one_line_errors(args.traceback):
         for name in args.only:
             for size in args.size:
                 print(f'{name}, {size}²', file=sys.stderr, flush=True)

@@ -31,7 +31,12 @@ from mmengine.runner import Runner
 from model_report import training_size
 from torch import Tensor, nn
 
-from daga_mm.engine import AtomicBackend, add_config, load_config, make_parser, one_line_errors, positive, require_data
+from daga_mm.cli.config import load_config
+from daga_mm.cli.data import require_data
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, make_parser, positive
+from daga_mm.engine import AtomicBackend
+from daga_mm.errors import RunError, as_run_error
 
 
 class Stage:
@@ -188,10 +193,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore')
-    with one_line_errors(FileNotFoundError, ValueError):
-        config = load_config(args.config, args.cfg_options)
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config = load_config(args.config, args.cfg_options)
         if not config.get('optim_wrapper'):
-            raise ValueError(f'{args.config} trains nothing')
+            raise RunError(f'{args.config} trains nothing')
         size = tuple(args.size) if args.size else training_size(config)
         batch = args.batch or config.train_dataloader.batch_size
         found = dict(config=Path(args.config).stem, **measure(config, size, batch, args))

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from rivals import add_lora
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.registry import MODELS
 
 from . import forms  # noqa: F401  (registers GuidanceForm)

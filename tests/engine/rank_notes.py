@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-
-from daga_mm.engine import whole_state
 
 
 def paths(batch: dict) -> list[str]:
@@ -18,20 +17,16 @@ def paths(batch: dict) -> list[str]:
 
 
 def state(runner: Runner) -> dict[str, torch.Tensor]:
-    """A copy of the model's parameters and buffers; of a model in shards, in the first process."""
-    return {name: value.clone() for name, value in whole_state(runner.model).items()}
-
-
-def numbers_held(runner: Runner) -> int:
-    """How many numbers of the trunk's blocks are in this process."""
-    return sum(value.numel() for name, value in runner.model.named_parameters() if 'trunk.model.blocks.' in name)
+    """A copy of the model's parameters and buffers."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 @HOOKS.register_module()
-class ShardNotes(Hook):
+class RankNotes(Hook):
     """Write ``rank{N}.pth`` into the work dir.
 
-    In it are the states at start and end of training, the files of each batch, and how much of the trunk is held.
+    In it are the states at start and end of training, and the files of each batch.
     """
 
     priority = 'VERY_LOW'  # after the optimiser's schedule and the checkpoint
@@ -43,5 +38,5 @@ class ShardNotes(Hook):
         self.notes['batches'].append(paths(data_batch))
 
     def after_train(self, runner: Runner) -> None:
-        self.notes.update(end=state(runner), held=numbers_held(runner))
+        self.notes['end'] = state(runner)
         torch.save(self.notes, Path(runner.work_dir) / f'rank{get_rank()}.pth')

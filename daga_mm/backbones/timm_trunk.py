@@ -1,0 +1,242 @@
+"""Trunks of timm: its ViT and EVA families. DINOv3 is an EVA model there."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers import apply_rot_embed_cat
+from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
+from timm.models import eva, vision_transformer
+from timm.models.eva import Eva, EvaAttention
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ..registry import TRUNKS
+from .dinov2_positions import resample_positions
+from .dinov3_formats import to_official
+from .trunk import Trunk
+
+# The variants with qkv biases, so that no checkpoint loses any; the 7B model has none by design.
+TIMM_NAMES = {
+    'dinov3_vits16': 'vit_small_patch16_dinov3_qkvb',
+    'dinov3_vits16plus': 'vit_small_plus_patch16_dinov3_qkvb',
+    'dinov3_vitb16': 'vit_base_patch16_dinov3_qkvb',
+    'dinov3_vitl16': 'vit_large_patch16_dinov3_qkvb',
+    'dinov3_vith16plus': 'vit_huge_plus_patch16_dinov3_qkvb',
+    'dinov3_vit7b16': 'vit_7b_patch16_dinov3',
+}
+
+
+@TRUNKS.register_module(name='timm')
+class TimmTrunk(Trunk):
+    """A ViT or EVA model of timm.
+
+    Args:
+        arch: A DINOv3 name of `TIMM_NAMES` or a timm model name.
+        **kwargs: Changes to the architecture, for timm's constructor.
+
+    Raises:
+        ValueError: timm has no such model, or it is not a plain vision transformer.
+    """
+
+    def __init__(self, arch: str, **kwargs: Any) -> None:
+        super().__init__()
+        if kwargs.get('patch_drop_rate'):
+            raise ValueError('arch.patch_drop_rate drops patches at random, and a feature map needs all: remove it')
+        self.arch = arch
+        self.model = model = _create_model(arch, kwargs)
+        self.embed_dims = model.embed_dim
+        self.patch_size = model.patch_embed.patch_size[0]
+        self.depth = len(model.blocks)
+        self.num_prefix_tokens = model.num_prefix_tokens
+        self.num_heads = getattr(getattr(model.blocks[0], 'attn', None), 'num_heads', 0)
+        self.has_class_token = model.cls_token is not None
+        self.is_dinov2 = 'dinov2' in arch
+        for block in model.blocks:
+            if isinstance(getattr(block, 'attn', None), EvaAttention):
+                _call_projection(block.attn)
+        if isinstance(getattr(model, 'rope', None), RotaryEmbeddingDinoV3):
+            # DINOv3 stores its rotary periods in bfloat16; timm computes them in float32 and keeps none in the state
+            # dict, which costs 1e-3 in the features. Round them, and keep them in the state dict.
+            self._set_periods(model.rope.periods.bfloat16().float())
+
+    def _set_periods(self, periods: Tensor) -> None:
+        self.model.rope.register_buffer('periods', periods, persistent=True)
+
+    def _apply(self, fn, recurse=True):
+        periods: Any = getattr(getattr(self.model, 'rope', None), 'periods', None)
+        super()._apply(fn, recurse)
+        if isinstance(getattr(self.model, 'rope', None), RotaryEmbeddingDinoV3):
+            # timm recomputes the periods after .half() and the like, which would undo the rounding.
+            self._set_periods(periods.to(self.model.rope.periods.device))
+        return self
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Any]:
+        tokens = self.model.patch_embed(images)
+        if self.is_dinov2 and not self.model.num_reg_tokens:  # with registers timm resamples as the official code does
+            return self._add_dinov2_positions(tokens), None
+        embedded = self.model._pos_embed(tokens)  # EVA models return (tokens, rotary positions)
+        tokens, positions = embedded if isinstance(self.model, Eva) else (embedded, None)
+        return self.model.norm_pre(tokens), positions
+
+    def _add_dinov2_positions(self, patches: Tensor) -> Tensor:
+        model = self.model
+        positions = resample_positions(model.pos_embed, tuple(patches.shape[1:3]))
+        tokens = torch.cat([model.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)], dim=1)
+        return model.norm_pre(model.pos_drop(tokens + positions))
+
+    def block(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
+        return self.model.blocks[index](tokens, **self._rope(index, positions))
+
+    def _rope(self, index: int, positions: Any) -> dict[str, Any]:
+        if not isinstance(self.model, Eva):
+            return {}
+        return {'rope': positions[index] if getattr(self.model, 'rope_mixed', False) else positions}
+
+    def norm(self, tokens: Tensor) -> Tensor:
+        # Models that average patches have their last norm behind the pooling; here it serves every token.
+        norm = self.model.fc_norm if isinstance(self.model.norm, nn.Identity) else self.model.norm
+        return norm(tokens)
+
+    def _query_key_modules(self, index: int) -> Sequence[nn.Module]:
+        attn = getattr(self.model.blocks[index], 'attn', None)
+        modules = [getattr(attn, name, None) for name in ('q_norm', 'k_norm')]  # all attentions of timm call both
+        if not all(isinstance(module, nn.Module) for module in modules):
+            kind = type(self.model.blocks[index]).__name__
+            raise ValueError(f'{self.arch}: the attention of its blocks ({kind}) has no q_norm and k_norm to read')
+        return modules  # type: ignore[return-value]
+
+    def _query_and_keys(self, index: int, taken: list[Tensor], positions: Any) -> tuple[Tensor, Tensor, float]:
+        query, key = taken  # (B, heads, N, d)
+        attn, rope = self.model.blocks[index].attn, self._rope(index, positions).get('rope')
+        if rope is not None:  # patches only: prefix tokens, the class token's query among them, are not rotated
+            p = self.num_prefix_tokens
+            rotated = apply_rot_embed_cat(key[:, :, p:], rope, half=getattr(attn, 'rotate_half', False))
+            key = torch.cat([key[:, :, :p], rotated.type_as(key)], dim=2)
+        return query[:, :, :1], key, attn.scale
+
+    def _roles(self, block: Any) -> dict[str, nn.Module]:
+        # Both stand last in their branches, as identities where nothing is dropped.
+        places = {'attn_branch': 'drop_path1', 'mlp_branch': 'drop_path2'}
+        return {role: getattr(block, name) for role, name in places.items() if hasattr(block, name)}
+
+    def unused_parameters(self) -> tuple[str, ...]:
+        # A pooling head, such as SigLIP's, comes behind the tokens.
+        return ('model.attn_pool.', *(() if isinstance(self.model.norm, nn.Identity) else ('model.fc_norm.',)))
+
+    def positional(self) -> nn.Module | None:
+        return getattr(self.model, 'rope', None)
+
+    def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+        """Official and Hugging Face DINOv3, official DINOv2, timm's own files, and all that timm's filter of the family converts."""
+        state = to_official(state)
+        model = self.model
+        official = 'storage_tokens' in state
+        patch_embed = state.get('patch_embed.proj.weight')
+        if patch_embed is not None and patch_embed.ndim == 4 and patch_embed.shape[-1] != self.patch_size:
+            # timm would resample the kernel silently.
+            raise ValueError(
+                f'{origin} has patches of {patch_embed.shape[-1]} pixels, the trunk {self.arch} of {self.patch_size}'
+            )
+        if self.is_dinov2 and 'pos_embed' in state:
+            self._refuse_other_grid(state['pos_embed'], origin)
+        if official:
+            self._refuse_lost_biases(state, origin)
+        family = eva if isinstance(model, Eva) else vision_transformer
+        converted = family.checkpoint_filter_fn(dict(state), model)
+        for key, value in model.state_dict().items():
+            if key in converted:
+                continue
+            if key == 'rope.periods':  # timm's filter drops them, and a timm file has none: then ours are right
+                converted[key] = state.get('rope_embed.periods', state.get(key, value)).float()
+            elif not official and key.endswith(('.q_bias', '.v_bias')):
+                # timm publishes DINOv3 without qkv biases where they are all zero.
+                converted[key] = torch.zeros_like(value)
+        return converted
+
+    def _refuse_other_grid(self, positions: Tensor, origin: str) -> None:
+        """timm would resample DINOv2's positions while loading, and with antialiasing; the official code refuses them."""
+        side = math.isqrt(positions.shape[1])  # with or without the class token
+        rows, columns = self.model.patch_embed.grid_size
+        if (side, side) != (rows, columns):
+            raise ValueError(
+                f'{origin} has positions for {side}×{side} patches, the trunk {self.arch} for {rows}×{columns}: give '
+                f'arch img_size={side * self.patch_size}; images of any size are taken, positions are resampled to each'
+            )
+
+    def _refuse_lost_biases(self, state: Mapping[str, Tensor], origin: str) -> None:
+        """timm keeps no key biases, and some of its variants no qkv biases: only zeros may be dropped."""
+        kept = any(key.endswith('.q_bias') for key in self.model.state_dict())
+        for key, bias in state.items():
+            if not key.endswith('attn.qkv.bias'):
+                continue
+            query, keys, value = (bias * state.get(f'{key}_mask', torch.ones_like(bias))).chunk(3)
+            if keys.count_nonzero():
+                raise ValueError(
+                    f"{origin} has key biases that are not zero ({key}), which timm's DINOv3 has no place for: "
+                    "load it with source='dinov3'"
+                )
+            if not kept and (query.count_nonzero() or value.count_nonzero()):
+                raise ValueError(
+                    f'{origin} has qkv biases that are not zero ({key}), and {self.arch} has no place for them: use '
+                    "timm's variant whose name ends in _qkvb, or one of daga_mm's names (dinov3_vitb16, …)"
+                )
+
+
+def _create_model(arch: str, kwargs: dict[str, Any]) -> Any:
+    name = TIMM_NAMES.get(arch, arch)
+    if not timm.is_model(name):
+        known = [*TIMM_NAMES, *timm.list_models(['vit_*', 'eva*', 'deit*'])]
+        close = difflib.get_close_matches(arch, known, n=3, cutoff=0.4)
+        raise ValueError(
+            f'unknown arch {arch!r}: neither one of {", ".join(TIMM_NAMES)} nor a model of timm {timm.__version__}.'
+            + (f' Did you mean {" or ".join(close)}?' if close else '')
+        )
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True, **kwargs)
+    except TypeError as error:
+        raise ValueError(f'{arch} is not a plain vision transformer of timm that takes any image size: {error}') from error
+    if not isinstance(model, VisionTransformer | Eva):
+        raise ValueError(
+            f'{arch} is a {type(model).__name__}, expected a plain vision transformer, one of timm\'s VisionTransformer '
+            'and Eva models: adapters work between and inside its blocks'
+        )
+    return model
+
+
+def _call_projection(attn: Any) -> None:
+    """Let an EvaAttention call its ``qkv``, so that hooks on it work, with the same result bit for bit.
+
+    timm multiplies by ``qkv.weight`` where the biases are kept apart, and a hook on ``qkv`` is bypassed.
+    """
+    if attn.qkv is not None and attn._parameters.get('q_bias') is not None and not attn.qkv_bias_separate:
+        attn.__class__, attn.qkv.__class__ = _CallingAttention, _BiasedLinear
+
+
+class _CallingAttention(EvaAttention):
+    in_forward = False
+
+    @property
+    def q_bias(self) -> Tensor | None:
+        """None in the forward pass: timm calls the projection of an attention without biases."""
+        return None if self.in_forward else self._parameters['q_bias']
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self.qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        self.in_forward = True
+        try:
+            return super().forward(x, *args, **kwargs)
+        finally:
+            self.qkv.all_biases = None
+            self.in_forward = False
+
+
+class _BiasedLinear(nn.Linear):
+    all_biases: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.all_biases)
