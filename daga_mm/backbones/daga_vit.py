@@ -18,6 +18,7 @@ from ..adapters import Context, Guidance, block_indices, build_adapters
 from ..layers import normalize_map
 from ..registry import MODELS
 from .checkpoints import KEY, TrunkId, backbone_prefix, below, compare, fingerprint, load_trunk, read_weights
+from .token_cache import TokenCache
 from .trunk import build_trunk
 
 OUT_TYPES = ('featmap', 'cls_token', 'cls_avg')
@@ -132,6 +133,7 @@ class DAGAViT(BaseModule):
         self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
         self._record: Record | None = None
+        self.token_cache: TokenCache | None = None  # see TokenCacheHook
         self.trunk_id: TrunkId | None = None  # of the pretrained weights, once they are loaded
         for one in self._all_adapters():
             one.attach(trunk)
@@ -357,18 +359,23 @@ class DAGAViT(BaseModule):
         """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
         self._require_trunk()
         padded = self._pad(images)
+        if self.token_cache is None or not self.frozen or not self._with_adapters or self._record is not None:
+            return self._run_prefix(padded)
+        return self._cached_prefix(padded, self.token_cache)
+
+    def _run_prefix(self, padded: Tensor) -> Prefix:
+        first, last = self.first_block, self.out_indices[-1]
         tokens, positions = self.trunk.embed(padded)
         done = Prefix(tokens, positions, self._grid(padded))
-        first = self.first_block
         asked = {name: one.guidance for name, one in self.adapters.items() if one.guidance and self._with_adapters}
         layers = {guidance.layer for guidance in asked.values() if guidance.scale == 1}
         rows: dict[int, Tensor] = {}
-        for index in range(min(first, self.out_indices[-1] + 1)):
+        for index in range(min(first, last + 1)):
             if index in layers or ((index == first - 1 or self._record) and self._reads(index)):
                 tokens, rows[index] = self.trunk.block_with_attention(index, tokens, positions)
             else:
                 tokens = self.trunk.block(index, tokens, positions)
-            if index < first - 1:  # after block first - 1 adapters may change them
+            if not self._adapts_after(index):
                 self._note(index, tokens, tokens, rows.get(index))
                 if index in self.out_indices:
                     done.outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
@@ -382,17 +389,56 @@ class DAGAViT(BaseModule):
             done.guidance[name] = self._map(row, grid, self.adapters[name].reads)
         return done
 
+    def _cached_prefix(self, padded: Tensor, cache: TokenCache) -> Prefix:
+        """The same, where images that were seen before are read from disk."""
+        keys = [cache.key(image, self._prefix_identity(padded.device.type)) for image in padded]
+        entries = [cache.load(key) for key in keys]
+        missing = [number for number, entry in enumerate(entries) if entry is None]
+        if missing:
+            with torch.no_grad():
+                found = self._run_prefix(padded[missing])
+            tensors = {f'outputs.{index}': output for index, output in found.outputs.items()}
+            tensors |= {f'guidance.{name}': map_ for name, map_ in found.guidance.items()}
+            if len(found.outputs) < len(self.out_indices):  # else nothing is left to run
+                tensors |= {'tokens': found.tokens, 'attention': found.attention}
+            for row, number in enumerate(missing):
+                entries[number] = {name: t[row].cpu() for name, t in tensors.items() if t is not None}
+                cache.save(keys[number], entries[number])
+        whole = {name: torch.stack([entry[name] for entry in entries]).to(padded.device) for name in entries[0]}
+        tokens, positions = padded, None
+        if 'tokens' in whole:
+            tokens, positions = whole['tokens'], self.trunk.embed(padded)[1]
+        return Prefix(
+            tokens,
+            positions,
+            self._grid(padded),
+            whole.get('attention'),
+            below(whole, 'guidance.'),
+            {int(index): output for index, output in below(whole, 'outputs.').items()},
+        )
+
+    def _prefix_identity(self, device: str) -> str:
+        """All that an image's prefix depends on beside the image."""
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        read = {name: (one.reads, one.guidance) for name, one in self.adapters.items() if one.reads != 'nothing'}
+        parts = (self.trunk_id, self.out_indices, self.out_type, self.first_block, read, self.trunk_dtype, precision)
+        return repr(parts)
+
     def run_rest(self, done: Prefix) -> tuple[Tensor, ...]:
         """Run the adapted blocks: `Prefix` -> outputs, one per out_index."""
         first, outputs, tokens = self.first_block, dict(done.outputs), done.tokens
         for index in range(max(first - 1, 0), self.out_indices[-1] + 1):
-            if index < first:
-                tokens = self._run(self._after_block, index, tokens, done.attention, done)
-            else:
+            if index >= first:
                 tokens = self._run(self._adapted_block, index, tokens, done)
-            if index in self.out_indices:
+            elif self._adapts_after(index):
+                tokens = self._run(self._after_block, index, tokens, done.attention, done)
+            if index in self.out_indices and index not in outputs:
                 outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
         return tuple(outputs[index] for index in self.out_indices)
+
+    def _adapts_after(self, index: int) -> bool:
+        """Whether an adapter may change the tokens that leave this block."""
+        return any(index in one.layers and not one.works_inside for one in self._all_adapters())
 
     def _adapted_block(self, index: int, tokens: Tensor, done: Prefix) -> Tensor:
         """One block and what adapters do in it and after it. All of it is recomputed together, hooks included."""
