@@ -1,4 +1,4 @@
-"""Trunks of timm: its ViT and EVA families. DINOv3 is an EVA model there."""
+"""Trunks of timm: its ViT and EVA families (DINOv3 is an EVA model there), and SAM by a class of its own."""
 
 import difflib
 import math
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..registry import TRUNKS
 from .dinov2_positions import resample_positions
 from .dinov3_formats import to_official
+from .sam_trunk import SAMTrunk
 from .trunk import Trunk
 
 # The variants with qkv biases, so that no checkpoint loses any; the 7B model has none by design.
@@ -32,6 +33,11 @@ TIMM_NAMES = {
 
 
 @TRUNKS.register_module(name='timm')
+def timm_trunk(arch: str, **kwargs: Any) -> Trunk:
+    """A trunk of timm, of the class that fits the name."""
+    return (SAMTrunk if arch.startswith('samvit_') else TimmTrunk)(arch, **kwargs)
+
+
 class TimmTrunk(Trunk):
     """A ViT or EVA model of timm.
 
