@@ -155,6 +155,10 @@ class DAGAViT(BaseModule):
             parameter.requires_grad_(trained and not name.startswith(unused))
             if parameter.requires_grad and self.trunk_dtype and parameter.dtype == torch.bfloat16:
                 raise ValueError(f'{self._adapter_names()} trains {name}, which trunk_dtype stores in bfloat16: remove it')
+        for name, adapter in self.adapters.items():
+            own = any(True for _ in adapter.parameters())
+            if not own and not any(adapter.trains(key) for key, p in self.trunk.named_parameters() if p.requires_grad):
+                raise ValueError(f'{name} trains nothing: {self.arch} has no such parameters')
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'DAGAViT':
@@ -367,6 +371,8 @@ class DAGAViT(BaseModule):
         first, last = self.first_block, self.out_indices[-1]
         tokens, positions = self.trunk.embed(padded)
         done = Prefix(tokens, positions, self._grid(padded))
+        if tokens.shape[1] != self.trunk.num_prefix_tokens + done.grid[0] * done.grid[1]:
+            raise ValueError(f'{self.arch} does not make one token of each patch: it is no plain vision transformer')
         asked = {name: one.guidance for name, one in self.adapters.items() if one.guidance and self._with_adapters}
         layers = {guidance.layer for guidance in asked.values() if guidance.scale == 1}
         rows: dict[int, Tensor] = {}
