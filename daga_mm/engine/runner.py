@@ -85,9 +85,13 @@ class Runner(_Runner):
             return super().build_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """mmengine's."""
+        """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it."""
         with setting_errors():
-            return super().build_optim_wrapper(optim_wrapper)
+            built = super().build_optim_wrapper(optim_wrapper)
+            model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+            if hasattr(model, 'check_optim_wrapper'):
+                model.check_optim_wrapper(built)
+            return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
