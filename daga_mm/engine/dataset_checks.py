@@ -15,8 +15,8 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checked_pipeline import check_pipelines, classes_of
 from ..errors import RunError
+from .checked_pipeline import check_pipelines, classes_of
 
 # Upstream's names of the heads that learn the classes of the data. Those of the first line make the predictions.
 PREDICTING = ('head', 'decode_head', 'bbox_head', 'panoptic_head')
@@ -74,7 +74,7 @@ def check_data(loader: DataLoader, model: Any, files: Mapping[str, Any]) -> None
         _check_categories(dataset)
         _check_heads(dataset, model)
         coco = files.get(getattr(dataset, 'ann_file', None) or '')
-        if coco is not None:
+        if coco is not None and hasattr(dataset, 'cat_ids'):  # one of mmdet's
             _check_order(dataset.ann_file, coco, classes_of(dataset))
             _warn_of_strangers(dataset.ann_file, coco)
             _check_masks(dataset, coco)
@@ -92,13 +92,14 @@ def check_evaluation(loop: BaseLoop) -> None:
     if type(evaluator) is not Evaluator:  # mmdet's for several data sets has a metric for each
         return
     for metric in evaluator.metrics:
-        kind, coco = type(metric).__name__, getattr(metric, '_coco_api', None)
-        if NAMED & {base.__name__ for base in type(metric).__mro__} and not classes_of(dataset):
+        kind, bases = type(metric).__name__, {base.__name__ for base in type(metric).__mro__}
+        if NAMED & bases and not classes_of(dataset):
             raise RunError(
                 f"{type(dataset).__name__} has no names of classes, and {kind} needs them: set the data set's "
                 "metainfo, as in metainfo=dict(classes=('soil', 'crop'), palette=[[150, 100, 50], [0, 160, 0]])"
             )
-        if coco is None or _is_panoptic(dataset) or metric.format_only:
+        coco = getattr(metric, '_coco_api', None) if 'CocoMetric' in bases else None
+        if coco is None or metric.format_only or _is_panoptic(dataset):
             continue
         where = f'the ann_file of {kind}'
         _check_images(where, coco, dataset)

@@ -128,6 +128,7 @@ def test_a_dry_run_reports_and_leaves_nothing(hooks, run, tmp_path, capsys):
     report = capsys.readouterr().out
     assert all(word in report for word in ('parameters', 'batch       7 images', 'memory', 'written and read back'))
     assert 'step ' in report and 'training    9 steps in' in report
+    assert 'validation  1 of 1 batches in' in report and 'accuracy/top1; one picture drawn' in report
     assert not (tmp_path / 'new').exists()
 
 
