@@ -1,0 +1,3 @@
+# Full fine-tuning.
+model = dict(backbone=dict(adapter=None, frozen=False))
+seeds = 3
