@@ -225,7 +225,7 @@ def check_model() -> list[Finding]:
 
         from .backbones import DAGAViT
 
-        model = DAGAViT(TINY, daga_layers=(0, 2), init_cfg=None).to(device()).eval()
+        model = DAGAViT(TINY, init_cfg=None).to(device()).eval()
         with torch.no_grad():
             maps = model(torch.zeros(1, 3, 32, 48, device=device()))
         return f'runs on {device()}: {len(maps)} maps of {"×".join(map(str, maps[0].shape[1:]))}'

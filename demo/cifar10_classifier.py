@@ -27,7 +27,7 @@ test_dataloader = val_dataloader
 
 # Two epochs of one process: AdamW gets further than the recipe's SGD, which has twenty.
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05), paramwise_cfg=dict(daga_lr_mult=1.0)
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05), paramwise_cfg=dict(adapter_lr_mult=1.0)
 )
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=0.0, begin=0, end=epochs, convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=epochs, val_interval=1)

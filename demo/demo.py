@@ -27,7 +27,8 @@ from mmengine.runner import Runner
 from scenes import write_ade20k
 from scenes.preview import class_colours
 
-from daga_mm.engine import AtomicBackend, load_config, write_figure
+from daga_mm.cli.config import load_config
+from daga_mm.engine import AtomicBackend, write_figure
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'upernet_scenes.py'

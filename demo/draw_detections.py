@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 HERE = Path(__file__).parent
 Found = list[dict[str, Any]]  # of each object: name, box as x y x y, mask (H, W), and a score if it was detected

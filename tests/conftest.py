@@ -17,20 +17,32 @@ TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
 
 @pytest.fixture(scope='session')
 def tiny():
-    """Build a DAGAViT with a small random trunk and, unless ``fresh``, DAGA modules that do something."""
+    """Build a DAGAViT with a small random trunk and, unless ``fresh``, adapters that do something."""
 
     def build(fresh: bool = False, **kwargs) -> DAGAViT:
         torch.manual_seed(0)
-        kwargs = {'arch': TINY, 'daga_layers': (0, 2, 3), 'out_indices': (0, 1, 2, 3)} | kwargs
+        kwargs = {'arch': TINY, 'adapter': daga(), 'out_indices': (0, 1, 2, 3)} | kwargs
         model = DAGAViT(**kwargs)
         spread_out(model.trunk)
         if not fresh:
-            for name, parameter in model.adapters.named_parameters():
-                if '.up.' in name:
-                    torch.nn.init.normal_(parameter, std=0.1)
+            train_adapters(model)
         return model.eval()
 
     return build
+
+
+def daga(layers=(0, 2, 3), **options) -> dict:
+    """DAGA as the config of an adapter."""
+    return dict(type='DAGA', layers=layers, **options)
+
+
+def train_adapters(model: DAGAViT) -> None:
+    """Let adapters do something, as if trained: no weight of theirs is zero any more."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.adapters.parameters():
+            if not parameter.any():
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
 
 
 def write_trunk(path: Path, factor: float = 1.0) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from demo.scenes.writers import WRITERS
 
 from .configs.shrink import shrink

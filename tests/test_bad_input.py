@@ -24,17 +24,11 @@ from safetensors.torch import save_file
 
 import daga_mm.compat  # noqa: F401 (mmpretrain imports mmcv's operators)
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import (
-    RunError,
-    add_config,
-    build_runner,
-    check_pipelines,
-    load_config,
-    make_parser,
-    path_names,
-    require_data,
-    require_work_dir,
-)
+from daga_mm.cli.config import load_config, path_names, require_work_dir
+from daga_mm.cli.data import require_data
+from daga_mm.cli.parser import add_config, make_parser
+from daga_mm.cli.runs import build_runner
+from daga_mm.engine import RunError, check_pipelines
 from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .compat.test_safe_load import Call
@@ -249,21 +243,26 @@ def seg(**options: Any) -> Callable[[Place], Any]:
 
 
 CONFIG: Mistakes = {
-    'absent': (lambda p: load_config('nowhere.py'), 'no config nowhere.py'),
-    'a checkpoint in its place': (lambda p: load_config(p.saved({})), 'model.pth is no config: those are .py files'),
-    'a syntax error': (config_of('a = (1,'), r'config\.py.* can not be read: SyntaxError: .* was never closed'),
-    'a number that is none': (config_of("a = int('x')"), r"config\.py.* can not be read: ValueError: invalid literal"),
-    'an error': (config_of('a = b_'), r"config\.py.* can not be read: NameError: name 'b_' is not defined"),
-    'a base that is absent': (config_of("_base_ = './b.py'"), r'config\.py inherits from what is not there.*b\.py'),
-    'a base of no package': (config_of("_base_ = ['mmnone::a.py']"), r'config\.py.* can not be read: .*package'),
+    'absent': (lambda p: load_config('nowhere.py'), 'no config nowhere.py$'),
+    'misspelt': (
+        lambda p: load_config(REPOSITORY / 'configs' / CONFIGS['seg'].replace('linear', 'linaer')),
+        f'no config .*linaer.*: do you mean {REPOSITORY}/configs/mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'),
+    'in another folder': (
+        lambda p: load_config(Path(CONFIGS['seg']).name), r'do you mean .*/configs/mmseg/fcn_daga-vits16_linear_8xb2-40k'),
+    'a checkpoint in its place': (lambda p: load_config(p.saved({})), r'model\.pth is not a config, expected a \.py file'),
+    'a syntax error': (config_of('a = (1,'), r'config\.py.* cannot be read: SyntaxError: .* was never closed'),
+    'a number that is none': (config_of("a = int('x')"), r"config\.py.* cannot be read: ValueError: invalid literal"),
+    'an error': (config_of('a = b_'), r"config\.py.* cannot be read: NameError: name 'b_' is not defined"),
+    'a base that is absent': (config_of("_base_ = './b.py'"), r'config\.py inherits from a file that does not exist.*b\.py'),
+    'a base of no package': (config_of("_base_ = ['mmnone::a.py']"), r'config\.py.* cannot be read: .*package'),
     'a module that is absent': (
         config_of("custom_imports = dict(imports=['my_model'], allow_failed_imports=False)"), 'Failed to import my_model'),
     'a misspelt setting': (seg(**{'trian_cfg.max_iters': 1}), 'no setting trian_cfg.max_iters .* mean train_cfg?'),
     'a variable that is read no more': (
-        seg(**{'optimizer.lr': 1}), 'optimizer.lr would change nothing: .* do you mean optim_wrapper.optimizer'),
+        seg(**{'optimizer.lr': 1}), 'optimizer.lr has no effect: .* do you mean optim_wrapper.optimizer'),
     'a variable of many places': (
-        seg(crop_size=1), r'crop_size would change nothing.*model.test_cfg.crop_size or train_dataloader.*3.crop_size\?'),
-    'pixels beside those of the model': (seg(data_preprocessor=1), 'change nothing.* do you mean model.data_preprocessor'),
+        seg(crop_size=1), r'crop_size has no effect.*model.test_cfg.crop_size or train_dataloader.*3.crop_size\?'),
+    'pixels beside those of the model': (seg(data_preprocessor=1), 'has no effect.* do you mean model.data_preprocessor'),
     'an item that a list lacks': (seg(**{'train_dataloader.dataset.pipeline.99.scale': 1}), 'do not fit .*Index 99'),
     'a setting of a number': (seg(**{'train_cfg.max_iters.x': 1}), 'do not fit .*max_iters'),
     'a setting of the run': (seg(**{'randomness.seed': 1, 'load_from': 'a.pth'}), WORKS),
@@ -273,8 +272,8 @@ CONFIG: Mistakes = {
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['train_cfg.max_iters'], "--cfg-options takes NAME=VALUE, without spaces around =, not 'train_cfg.max_iters'"),
-        (['a', '=', '1'], '--cfg-options takes NAME=VALUE, without spaces'),
+        (['train_cfg.max_iters'], '--cfg-options train_cfg.max_iters: expected NAME=VALUE, without spaces around ='),
+        (['a', '=', '1'], '--cfg-options a: expected NAME=VALUE, without spaces'),
         (['a=[1,2'], '--cfg-options a=[1,2: Imbalanced brackets'),
     ],
 )
@@ -334,7 +333,7 @@ BEFORE: Mistakes = {
     'half of the annotations': (annotations(lambda c: c[: len(c) // 2]), 'train2017.json is no JSON, or only a part of one'),
     'a web page for annotations': (annotations(lambda c: b'<html>'), 'train2017.json is no JSON'),
     'no annotations': (annotations(lambda c: b''), 'train2017.json is no JSON'),
-    'no images in a batch': (batch(0), 'train_dataloader.batch_size is 0: a whole number from 1 on'),
+    'no images in a batch': (batch(0), 'train_dataloader.batch_size is 0, expected a positive integer'),
     'a negative batch': (batch(-2), 'train_dataloader.batch_size is -2'),
     'half an image in a batch': (batch(1.5), 'train_dataloader.batch_size is 1.5'),
     'more class folders than classes': (
@@ -591,17 +590,19 @@ INFER: dict[str, tuple[Callable[[Place], list], str]] = {
 
 TRAIN: dict[str, tuple[str, str]] = {
     'a DAGA out of range': ('model.backbone.daga_layers=[1,99]', r'daga_layers: \[99\] out of range'),
-    'a misspelt setting of the backbone': ('model.backbone.dagalayers=1', "does not fit: .*unexpected .* 'dagalayers'"),
-    'a misspelt setting of the optimiser': ('optim_wrapper.optimizer.lrr=1', "does not fit: .*unexpected .* 'lrr'"),
-    'a misspelt setting of a hook': (
-        'default_hooks.checkpoint.intervall=1',
-        "does not fit: .*unexpected .* 'intervall'",
+    'a misspelt setting of the backbone': (
+        'model.backbone.withimage=1',
+        r"^TypeError: DAGAViT.*unexpected .* 'withimage': do you mean with_image\? \[traceback: .*\.log\]$",
     ),
-    'a misspelt setting of a loop': ('val_cfg.fp=1', "does not fit: .*unexpected .* 'fp'"),
-    'an unknown head': ('model.head.type=LinearHeed', 'does not fit: LinearHeed is not in the'),
-    'an unknown data set': ('train_dataloader.dataset.type=CIFAR11', 'does not fit: CIFAR11 is not in the'),
+    'a misspelt setting of the optimiser': ('optim_wrapper.optimizer.lrr=1', r"SGD.*unexpected .* 'lrr': do you mean lr\?"),
+    'a misspelt setting of a hook': (
+        'default_hooks.checkpoint.intervall=1', r"CheckpointHook.*unexpected .* 'intervall': do you mean interval\?"),
+    'a misspelt setting of a loop': ('val_cfg.fp=1', "^TypeError: ValLoop.*unexpected .* 'fp'"),
+    'an unknown head': ('model.head.type=LinearHeed', r'LinearHeed is not in the .*do you mean LinearClsHead\?'),
+    'a type without its scope': ('model.backbone.type=DAGAViT', r'DAGAViT is not in the .*do you mean daga_mm\.DAGAViT\?'),
+    'an unknown data set': ('train_dataloader.dataset.type=CIFAR11', r'CIFAR11 is not in the .*do you mean CIFAR10\?'),
     'patience that is none': ('custom_hooks.0.patience=0', 'patience is a number of steps'),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize('name', TRAIN)
@@ -621,7 +622,7 @@ PUBLISH: dict[str, tuple[Callable[[Place], Path], str]] = {
     'of another head': (
         lambda p: weights(p, **{'model.head.num_classes': 12}), r'misshapen \(2\): head.fc.weight \(12, 96\)'),
     'no tensors': (lambda p: p.saved({'state_dict': {'a': 'b'}}), 'holds nothing of this model'),
-    'weights alone': (lambda p: p.saved({'a': torch.ones(1)}), 'is no checkpoint of a run: it has no state_dict'),
+    'weights alone': (lambda p: p.saved({'a': torch.ones(1)}), 'is not a checkpoint of a run: it has no state_dict'),
     'no checkpoint': (lambda p: p.file('c.pth', '<html>'), r'c\.pth is a web page'),
 }  # fmt: skip
 
@@ -649,7 +650,7 @@ def test_infer_ends_with_one_message(name, place):
 def test_batches_of_no_images_are_no_batches(place, capsys):
     with pytest.raises(SystemExit, match='2'):
         raise SystemExit(call(load_tool('infer'), 'a', 'b', 'c', '--out', 'd', '--batch-size', '0'))
-    assert 'argument --batch-size: a whole number from 1 on, not 0' in capsys.readouterr().err
+    assert 'argument --batch-size: expected a positive integer, got 0' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('content', [b'', b'half of an archive'])

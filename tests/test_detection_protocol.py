@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torchvision.ops import roi_align
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from demo.scenes import write_coco
 
 from .configs.shrink import shrink

@@ -21,7 +21,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from daga_mm import registry
-from daga_mm.engine import check_pipelines, load_config, path_names, require_data
+from daga_mm.cli.config import load_config, path_names
+from daga_mm.cli.data import require_data
+from daga_mm.engine import check_pipelines
 from daga_mm.visualization import AttentionVisHook
 
 from .conftest import REPOSITORY

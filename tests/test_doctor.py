@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from daga_mm import doctor
 from daga_mm.backbones import build_trunk
 from daga_mm.backbones.checkpoints import read_weights
+from daga_mm.cli.config import path_names
 from daga_mm.compat import mmcv_kind
-from daga_mm.engine import path_names
 
 from .compat.test_mmcv_ops import run_python
 from .conftest import TINY

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.registry import MODELS
 
 from .conftest import REPOSITORY, TINY

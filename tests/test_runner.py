@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 import daga_mm.engine
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from demo.scenes import write_ade20k
 
 from .configs.shrink import shrink

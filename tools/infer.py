@@ -17,24 +17,19 @@ from typing import Any
 
 from mmengine.config import Config
 
-from daga_mm.engine import (
-    IMAGES,
-    AtomicBackend,
-    add_config,
-    add_device,
-    chosen_device,
-    image_fault,
-    load_config,
-    make_parser,
-    one_line_errors,
-    positive,
-    require_fit,
-)
+from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, add_device, folder, fraction, make_parser, positive
+from daga_mm.errors import RunError, as_run_error
+
+# Functions import what loads torch, which takes seconds: help and argument errors come before.
 
 
 def detect(config: Config, args: argparse.Namespace) -> Any:
     """mmdet's inferencer: boxes, masks and labels above a score; predictions as JSON in DIR/preds."""
     from mmdet.apis import DetInferencer
+
+    from daga_mm.engine import require_fit
 
     inferencer = DetInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
@@ -46,6 +41,8 @@ def detect(config: Config, args: argparse.Namespace) -> Any:
 def segment(config: Config, args: argparse.Namespace) -> Any:
     """mmseg's inferencer: a colour map over the image; label maps, one number per pixel, in DIR/pred."""
     from mmseg.apis import MMSegInferencer
+
+    from daga_mm.engine import require_fit
 
     inferencer = MMSegInferencer(config, args.checkpoint, device=args.device)
     require_fit(inferencer.model, args.checkpoint)
@@ -67,6 +64,7 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
     from rich.progress import track
 
     from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
+    from daga_mm.engine import require_fit
 
     pipeline = config.test_dataloader.dataset.pipeline
     config.test_pipeline = [step for step in pipeline if 'Annotation' not in step['type']]  # which mmseg reads
@@ -94,6 +92,8 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
     """mmpretrain's inferencer: the class and its score on the image; all of them in DIR/predictions.json."""
     from mmpretrain import ImageClassificationInferencer
 
+    from daga_mm.engine import AtomicBackend, require_fit
+
     inferencer = ImageClassificationInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
     (args.out / 'vis').mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def classify(config: Config, args: argparse.Namespace) -> Any:
         names = [Path(Path(image).stem).with_suffix('') for image in images]  # as mmpretrain makes them
         twice = sorted({str(name) for name in names if names.count(name) > 1})
         if twice:
-            raise SystemExit(f'pictures of several images would be one: those of {", ".join(twice[:5])}. Rename them')
+            raise RunError(f'pictures of several images would be one: those of {", ".join(twice[:5])}. Rename them')
         found = inferencer(images, batch_size=args.batch_size, show_dir=str(args.out / 'vis'))
         predictions = {
             name: {key: one[key] for key in ('pred_label', 'pred_score', 'pred_class') if key in one}
@@ -123,6 +123,8 @@ def find_images(path: Path) -> list[str]:
         FileNotFoundError: There is none.
         ValueError: It is no image; two differ in their suffix only.
     """
+    from daga_mm.engine import IMAGES
+
     if path.is_file() and path.suffix.lower() not in IMAGES:
         raise ValueError(f'{path} is no image of a kind that is read: {", ".join(IMAGES)}')
     found = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.suffix.lower() in IMAGES)
@@ -140,8 +142,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', type=Path, metavar='IMAGE_OR_FOLDER')
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file, with the trunk in it or without')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where pictures and predictions go')
-    parser.add_argument('--score', type=float, default=0.3, help='detection: the least score to draw (default: 0.3)')
+    parser.add_argument('--out', type=folder, required=True, metavar='DIR', help='where pictures and predictions go')
+    parser.add_argument('--score', type=fraction, default=0.3, help='detection: the least score to draw (default: 0.3)')
     parser.add_argument(
         '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
@@ -150,31 +152,46 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    with one_line_errors(FileNotFoundError, ValueError):
-        images = find_images(args.images)
-        config = load_config(args.config, args.cfg_options)
-        if not Path(args.checkpoint).is_file():
-            raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
-        args.device = chosen_device(args.device)
+def prepare(args: argparse.Namespace) -> tuple[list[str], Config, str]:
+    """The images, the config and the kind of inferencer that the arguments ask for.
+
+    Raises:
+        OSError: A file is missing, or nothing can be written to the folder.
+        ValueError: An argument does not fit.
+    """
+    images = find_images(args.images)
+    config = load_config(args.config, args.cfg_options)
+    require_checkpoint(args.checkpoint)
     scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in INFERENCERS:
-        raise SystemExit(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
+        raise ValueError(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
     if scope == 'mmpretrain' and not config.model.get('head'):
-        raise SystemExit(f'{args.config} has no head that names classes: it is for tools/test.py')
-    with one_line_errors(OSError, ValueError):
-        args.out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=args.out):  # it can be written to
-            pass
-        draw = INFERENCERS[scope](config, args)
-    try:
-        draw(images)
-    except Exception as error:
-        faults = [fault for image in images if (fault := image_fault(image))]
-        if not faults:
-            raise
-        raise SystemExit('\n'.join(faults)) from error
+        raise ValueError(f'{args.config} has no head that names classes: it is for tools/test.py')
+    args.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=args.out):  # it can be written to
+        pass
+    return images, config, scope
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            images, config, scope = prepare(args)
+        from daga_mm.cli.runs import chosen_device
+        from daga_mm.engine import image_fault
+
+        with as_run_error(ValueError):
+            args.device = chosen_device(args.device)
+        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+            draw = INFERENCERS[scope](config, args)
+        try:
+            draw(images)
+        except Exception as error:
+            faults = [fault for image in images if (fault := image_fault(image))]
+            if not faults:
+                raise
+            raise RunError('\n'.join(faults)) from error
     print(f'{len(images)} pictures in {args.out / "vis"}')
 
 

@@ -64,7 +64,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    # Not the parser of daga_mm.engine: it would load PyTorch, and a list should be there at once.
+    # Not the parser of daga_mm.cli: a list needs no daga_mm.
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--task', choices=TASKS, help='those of one task (default: all)')
     parser.add_argument('--json', action='store_true', help='print JSON: all of it, parameters as whole numbers')

@@ -10,57 +10,61 @@ has it, for a file that works alone. Each kind is made from either.
 import argparse
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from safetensors.torch import save
-from torch import Tensor
 
 import daga_mm
-from daga_mm.backbones import DAGAViT
-from daga_mm.backbones.adapter_only import TrunkId, find_trunk, replace_trunk
-from daga_mm.compat import load_checkpoint_file
-from daga_mm.engine import (
-    AtomicBackend,
-    add_config,
-    build_on_meta,
-    load_config,
-    make_parser,
-    one_line_errors,
-    require_fit,
-)
+from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, folder, make_parser
+from daga_mm.errors import as_run_error
 
-KEPT = ('dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
+if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: help and argument errors come before
+    from torch import Tensor
+
+    from daga_mm.backbones import DAGAViT
+
+KEPT = ('daga_mm_schema', 'dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
 
 
-def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[str, Tensor], dict]:
+def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict]:
     """What goes into the file: tensors, and what there is to say of them.
 
     Raises:
         ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
     """
+    from daga_mm.backbones.checkpoints import KEY, backbone_prefix, below
+
     # Copies: weights that layers share are one tensor in a checkpoint, and safetensors takes each by itself.
     state = {key: value.clone() for key, value in checkpoint['state_dict'].items()}
-    prefix, _ = find_trunk(state)
+    prefix = backbone_prefix(state)
+    if prefix is None:
+        raise ValueError('expected a checkpoint of a model with a DAGAViT, found none in it')
     backbone = MODELS.build(config.model.backbone)
-    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    backbone.load_state_dict(own)  # brings the trunk, and checks all
-    if with_trunk or not backbone.frozen:
-        state = {key: value for key, value in state.items() if not key.startswith(prefix)}
-        state |= {prefix + key: value.clone() for key, value in backbone.state_dict().items()}
-    else:
+    backbone.load_state_dict(below(state, prefix))  # brings the trunk, and checks all
+    if backbone.trunk_id is None:
+        raise ValueError('the trunk is random, so that nobody could use what was trained on it')
+    own = {key: value.clone() for key, value in backbone.state_dict().items()}
+    file = backbone.trunk_id.file
+    if not with_trunk and backbone.frozen:
         file = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
         if file is None:
             raise ValueError('the config has no model.backbone.init_cfg that names the trunk: --trunk keeps it in')
         _require_same(backbone, config)
-        identity = TrunkId(backbone.arch, backbone.source, backbone.fingerprints()['trunk'], Path(file).name)
-        replace_trunk(state, prefix, identity)
+        trained = {f'trunk.{key}' for key in backbone.trained_in_trunk()}
+        own = {key: value for key, value in own.items() if not key.startswith('trunk.') or key in trained}
+    own[KEY] = replace(backbone.trunk_id, file=Path(file).name).as_tensor()
+    state = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    state |= {prefix + key: value for key, value in own.items()}
     meta = {key: checkpoint['meta'][key] for key in KEPT if key in checkpoint.get('meta', {})}
     return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}
 
 
-def _require_same(backbone: DAGAViT, config: Config) -> None:
+def _require_same(backbone: 'DAGAViT', config: Config) -> None:
     """The trunk of the checkpoint is the one that the config names, if that is here to be looked at."""
     file = config.model.backbone.init_cfg.checkpoint
     if Path(file).is_file():
@@ -74,20 +78,30 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint of a run, with or without the trunk')
-    parser.add_argument('--out', type=Path, default=Path('.'), metavar='DIR', help='where the file goes (default: .)')
+    parser.add_argument('--out', type=folder, default=Path('.'), metavar='DIR', help='where the file goes (default: .)')
     parser.add_argument('--trunk', action='store_true', help='put the trunk in')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors(OSError, ValueError):
-        config = load_config(args.config, args.cfg_options)
-        checkpoint = load_checkpoint_file(args.checkpoint)
-        if 'state_dict' not in checkpoint:
-            raise ValueError(f'{args.checkpoint} is no checkpoint of a run: it has no state_dict')
-        require_fit(build_on_meta(config), args.checkpoint)
-        state, meta = publish(config, checkpoint, args.trunk)
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config = load_config(args.config, args.cfg_options)
+            require_checkpoint(args.checkpoint)
+        from safetensors.torch import save
+
+        from daga_mm.compat import load_checkpoint_file
+        from daga_mm.engine import AtomicBackend, build_on_meta, require_fit
+
+        model = build_on_meta(config)
+        with as_run_error(OSError, ValueError):
+            checkpoint = load_checkpoint_file(args.checkpoint)
+            if 'state_dict' not in checkpoint:
+                raise ValueError(f'{args.checkpoint} is not a checkpoint of a run: it has no state_dict')
+            require_fit(model, args.checkpoint)
+        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+            state, meta = publish(config, checkpoint, args.trunk)
         content = save(state, {'format': 'pt', 'meta': json.dumps(meta)})
         digest = hashlib.sha256(content).hexdigest()[:8]
         path = args.out / f'{Path(args.config).stem}-{digest}.safetensors'

@@ -8,21 +8,14 @@ Several GPUs: tools/dist_test.sh CONFIG CHECKPOINT NUMBER.
 """
 
 import argparse
-import os
 
 from mmengine.config import Config, ConfigDict
 
-from daga_mm.engine import (
-    RunError,
-    add_config,
-    add_run_options,
-    build_runner,
-    load_config,
-    make_parser,
-    one_line_errors,
-    require_data,
-    require_work_dir,
-)
+from daga_mm.cli.config import load_config, require_checkpoint, require_work_dir
+from daga_mm.cli.data import require_data
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, add_run_options, make_parser
+from daga_mm.errors import RunError, as_run_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,10 +39,14 @@ def _is_probe(config: Config) -> bool:
 
 
 def draw_into(folder: str, config: Config) -> None:
-    """Let upstream's hook draw every image that is tested."""
+    """Let upstream's hook draw every image that is tested.
+
+    Raises:
+        ValueError: The config's test has nothing to draw.
+    """
     hook = config.get('default_hooks', {}).get('visualization')
     if hook is None or _is_probe(config):
-        raise SystemExit('--show-dir: such a test has no predictions to draw; tools/infer.py draws those of images')
+        raise ValueError('--show-dir: such a test has no predictions to draw; tools/infer.py draws those of images')
     if hook.type == 'VisualizationHook':  # mmpretrain's
         hook.update(enable=True, interval=1, out_dir=folder)
     else:
@@ -60,34 +57,50 @@ def draw_into(folder: str, config: Config) -> None:
 
 
 def augment(config: Config) -> None:
-    """Let upstream's model for test-time augmentation ask the config's own about every view of an image."""
+    """Let upstream's model for test-time augmentation ask the config's own about every view of an image.
+
+    Raises:
+        ValueError: The config has no test-time augmentation.
+    """
     if not {'tta_model', 'tta_pipeline'} <= config.keys():
-        raise SystemExit('--tta: the config has no tta_model and tta_pipeline')
+        raise ValueError('--tta: the config has no tta_model and tta_pipeline')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = ConfigDict(**config.tta_model, module=config.model)
 
 
-def main() -> None:
-    args = parse_args()
-    with one_line_errors(OSError, ValueError):
-        config = load_config(args.config, args.cfg_options, args.work_dir)
-        if args.checkpoint != 'none' and '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
-            raise FileNotFoundError(f'no checkpoint {args.checkpoint}')
-        trunk_alone = _is_probe(config) and not config.model.get('head')
-        if args.checkpoint == 'none' and not config.get('load_from') and not trunk_alone:
-            raise ValueError(f'{args.config} has parts beside the trunk that a checkpoint brings: none is for probes')
-        require_data(config, 'test')
-        require_work_dir(config)
+def prepare(args: argparse.Namespace) -> Config:
+    """The config of the test that the arguments ask for.
+
+    Raises:
+        OSError: A file is missing, or nothing can be written to the work dir.
+        ValueError: An argument, the config or the data do not fit.
+    """
+    config = load_config(args.config, args.cfg_options, args.work_dir)
+    trunk_alone = _is_probe(config) and not config.model.get('head')
     if args.checkpoint != 'none':
+        require_checkpoint(args.checkpoint)
         config.load_from = args.checkpoint
+    elif not config.get('load_from') and not trunk_alone:
+        raise ValueError(f'{args.config} has parts beside the trunk that a checkpoint brings: none is for probes')
+    require_data(config, 'test')
+    require_work_dir(config)
     if args.show_dir:
         draw_into(args.show_dir, config)
     if args.tta:
         augment(config)
-    with one_line_errors(RunError):
+    return config
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config = prepare(args)
+        from daga_mm.cli.runs import build_runner  # loads torch: help and argument errors come before
+
         runner = build_runner(config, args)
         if args.show_dir and runner.world_size > 1:
-            raise SystemExit("--show-dir takes one process: upstream's hooks draw the first one's images alone")
+            raise RunError("--show-dir takes one process: upstream's hooks draw the first one's images alone")
         runner.test()
 
 

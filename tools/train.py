@@ -7,23 +7,15 @@ Several GPUs: tools/dist_train.sh CONFIG NUMBER.
 
 import argparse
 from contextlib import suppress
+from pathlib import Path
 
-from mmengine.dist import is_main_process
-from mmengine.runner import find_latest_checkpoint
+from mmengine.config import Config
 
-from daga_mm.engine import (
-    RunError,
-    add_config,
-    add_run_options,
-    build_runner,
-    dry_run,
-    enable_amp,
-    load_config,
-    make_parser,
-    one_line_errors,
-    require_data,
-    require_work_dir,
-)
+from daga_mm.cli.config import load_config, require_checkpoint, require_work_dir
+from daga_mm.cli.data import require_data
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, add_run_options, make_parser
+from daga_mm.errors import as_run_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,8 +26,8 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        metavar='CHECKPOINT',
-        help='go on from a checkpoint, or from the last one in the work dir if none is named',
+        metavar='CHECKPOINT or FOLDER',
+        help='go on from a checkpoint, or from the last one in a folder (default: the work dir)',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -51,30 +43,62 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    with one_line_errors(OSError, ValueError):
-        config = load_config(args.config, args.cfg_options, args.work_dir)
-        if not config.get('train_cfg'):
-            raise ValueError(f'{args.config} trains nothing: tools/test.py runs it')
-        require_data(config, 'train', 'val')
-        made = require_work_dir(config)
+def resume(config: Config, checkpoint: str) -> None:
+    """Go on from a checkpoint, from the last one of a folder, or ('auto') from that of the work dir if there is one.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+    """
+    from mmengine.runner import find_latest_checkpoint
+
+    folder = config.work_dir if checkpoint == 'auto' else checkpoint
+    found = find_latest_checkpoint(folder) if Path(folder).is_dir() else checkpoint
+    if found is not None:
+        require_checkpoint(found)
+        config.resume, config.load_from = True, found
+    elif checkpoint == 'auto':
+        config.resume = False
+        print(f'no checkpoint in {folder} yet: the run begins')
+    else:
+        raise FileNotFoundError(f'--resume {folder}: this folder has no last_checkpoint, expected a work dir of a run')
+
+
+def prepare(args: argparse.Namespace) -> tuple[Config, list[Path]]:
+    """The config of the run that the arguments ask for, and the folders that were made for it.
+
+    Raises:
+        OSError: A file is missing, or nothing can be written to the work dir.
+        ValueError: An argument, the config or the data do not fit.
+    """
+    config = load_config(args.config, args.cfg_options, args.work_dir)
+    if not config.get('train_cfg'):
+        raise ValueError(f'{args.config} trains nothing: tools/test.py runs it')
+    require_data(config, 'train', 'val')
+    made = require_work_dir(config)
     if args.amp:
-        with one_line_errors(ValueError, RuntimeError):
-            enable_amp(config)
-    if args.resume == 'auto':
-        config.resume = find_latest_checkpoint(config.work_dir) is not None
-        if config.resume:
-            config.load_from = None  # else the run begins with the config's, if it has one
-        else:
-            print(f'no checkpoint in {config.work_dir} yet: the run begins')
-    elif args.resume:
-        config.resume, config.load_from = True, args.resume
+        from daga_mm.cli.runs import enable_amp
+
+        enable_amp(config)
     if args.auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
-            raise SystemExit(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
+            raise ValueError(f'{args.config} has no auto_scale_lr.base_batch_size to scale from')
         config.auto_scale_lr.enable = True
-    with one_line_errors(RunError):
+    if args.resume:
+        resume(config, args.resume)
+    return config, made
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config, made = prepare(args)
+        # These imports load torch, which takes seconds: help and argument errors come before.
+        from mmengine.dist import is_main_process
+
+        from daga_mm.cli.runs import build_runner
+        from daga_mm.engine import dry_run
+
         if args.dry_run:
             try:
                 report = dry_run(config, lambda config: build_runner(config, args))

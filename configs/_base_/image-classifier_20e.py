@@ -22,7 +22,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=2e-2, momentum=0.9, nesterov=True, weight_decay=0.01),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(daga_lr_mult=0.5),
+    paramwise_cfg=dict(adapter_lr_mult=0.5),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, convert_to_iter_based=True),

@@ -10,7 +10,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
     clip_grad=dict(max_norm=35),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(daga_lr_mult=1.0),
+    paramwise_cfg=dict(adapter_lr_mult=1.0),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.25, begin=0, end=7.5, convert_to_iter_based=True),

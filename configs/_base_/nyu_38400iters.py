@@ -9,7 +9,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.99), weight_decay=1e-4),
     clip_grad=dict(max_norm=35),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(daga_lr_mult=1.0),
+    paramwise_cfg=dict(adapter_lr_mult=1.0),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=12800),

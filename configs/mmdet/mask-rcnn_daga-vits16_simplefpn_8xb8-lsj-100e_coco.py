@@ -42,7 +42,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(daga_lr_mult=1.0),
+    paramwise_cfg=dict(adapter_lr_mult=1.0),
 )
 # 25 rounds of the data set repeated four times: 100 epochs, with steps after 4 × 22 = 88 and 4 × 24 = 96
 param_scheduler = [

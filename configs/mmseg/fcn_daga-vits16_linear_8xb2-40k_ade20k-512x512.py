@@ -32,7 +32,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(daga_lr_mult=1.0),
+    paramwise_cfg=dict(adapter_lr_mult=1.0),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),

@@ -131,8 +131,6 @@ class DAGAViT(BaseModule):
             if one.reads != 'nothing':
                 for layer in [one.guidance.layer] if one.guidance else one.layers:
                     trunk.tap(layer)
-        if trunk.has_class_token:
-            trunk.tap(trunk.depth - 1)  # for guidance_map
         self.register_load_state_dict_post_hook(_forgive_absent_trunk)
         self._freeze()
 
@@ -206,11 +204,11 @@ class DAGAViT(BaseModule):
         given, expected = below(state_dict, f'{prefix}trunk.'), self.trunk.state_dict()
         named = state_dict.pop(f'{prefix}{KEY}', None)
         wanted = None if named is None else TrunkId.from_tensor(named)
-        if given.keys() == self._trained_in_trunk():
+        if given.keys() == self.trained_in_trunk():
             self._provide_trunk(wanted)
             expected = {key: expected[key] for key in given}
         else:
-            untouched = self.frozen and not self._trained_in_trunk()
+            untouched = self.frozen and not self.trained_in_trunk()
             weights = fingerprint(below(given, 'model.')) if untouched and wanted is None else 'unknown'
             self.trunk_id = wanted or TrunkId(self.arch, self.source, weights, 'a checkpoint')
         problems = compare(expected, given)
@@ -237,7 +235,7 @@ class DAGAViT(BaseModule):
         if wanted and found and (found.source, found.fingerprint) != (wanted.source, wanted.fingerprint):
             raise ValueError(f'the checkpoint was trained on the trunk {wanted}; this model has {found}')
 
-    def _trained_in_trunk(self) -> set[str]:
+    def trained_in_trunk(self) -> set[str]:
         """Keys of the trunk's state dict that adapters train; of a trunk that is trained as a whole, none."""
         if not self.frozen:
             return set()
@@ -256,7 +254,7 @@ class DAGAViT(BaseModule):
         if self.trunk_id is None:
             return
         if trained_only and self.frozen and Path(self.trunk_id.file).is_file():
-            trained = {f'{prefix}trunk.{key}' for key in self._trained_in_trunk()}
+            trained = {f'{prefix}trunk.{key}' for key in self.trained_in_trunk()}
             for key in [key for key in state_dict if key.startswith(f'{prefix}trunk.') and key not in trained]:
                 del state_dict[key]
         state_dict[f'{prefix}{KEY}'] = self.trunk_id.as_tensor()
@@ -271,7 +269,7 @@ class DAGAViT(BaseModule):
             prefix: Of the backbone's keys in ``state_dict``.
         """
         state = below(self.state_dict() if state_dict is None else state_dict, prefix)
-        trained = {f'trunk.{key}' for key in (self._trained_in_trunk() if self.frozen else self.trunk.state_dict())}
+        trained = {f'trunk.{key}' for key in (self.trained_in_trunk() if self.frozen else self.trunk.state_dict())}
         state = {key: value for key, value in state.items() if key.startswith('adapters.') or key in trained}
         return {
             'trunk': 'random' if self.trunk_id is None else self.trunk_id.fingerprint,
@@ -426,11 +424,10 @@ class DAGAViT(BaseModule):
         trunk's own parameters, the trunk is as trained.
 
         Raises:
-            ValueError: The trunk has no class token.
+            ValueError: The trunk has no class token, or its attention cannot be read.
         """
         self._require_trunk()
-        if not self.trunk.has_class_token:
-            raise ValueError(f'{self.arch} has no class token, so there is no class-to-patch attention to read')
+        self.trunk.tap(self.guidance_layer)
         padded = self._pad(images)
         with torch.no_grad(), self.without_adapters():
             tokens, positions = self.trunk.embed(padded)
@@ -454,7 +451,8 @@ class DAGAViT(BaseModule):
     def _attention_of_smaller_image(self, padded: Tensor, guidance: Guidance) -> tuple[Tensor, tuple[int, int]]:
         size = [max(1, round(n * guidance.scale)) * self.patch_size for n in self._grid(padded)]
         with torch.no_grad():
-            resized = F.interpolate(padded, size=size, mode='bilinear', antialias=True)
+            # In float32: torch cannot antialias in half precision on the CPU.
+            resized = F.interpolate(padded.float(), size=size, mode='bilinear', antialias=True).to(padded.dtype)
             tokens, positions = self.trunk.embed(resized)
             return self._untouched_attention(tokens, positions, 0, guidance.layer), self._grid(resized)
 

@@ -54,10 +54,6 @@ class DINOv3Trunk(Trunk):
     def block(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
         return self.model.blocks[index](tokens, positions)
 
-    def attention_branch(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        block = self.model.blocks[index]
-        return block.attn(block.norm1(tokens), rope=positions)
-
     def norm(self, tokens: Tensor) -> Tensor:
         if not getattr(self.model, 'untie_cls_and_patch_norms', False):
             return self.model.norm(tokens)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from timm.layers import apply_rot_embed_cat
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models import eva, vision_transformer
-from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
-from timm.models.vision_transformer import ResPostBlock, VisionTransformer
+from timm.models.eva import Eva, EvaAttention
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ..registry import TRUNKS
@@ -80,12 +80,6 @@ class TimmTrunk(Trunk):
 
     def block(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
         return self.model.blocks[index](tokens, **self._rope(index, positions))
-
-    def attention_branch(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        block = self.model.blocks[index]
-        if not isinstance(block, EvaBlockPostNorm | ResPostBlock):
-            tokens = block.norm1(tokens)
-        return block.attn(tokens, **self._rope(index, positions))
 
     def _rope(self, index: int, positions: Any) -> dict[str, Any]:
         if not isinstance(self.model, Eva):
@@ -201,15 +195,21 @@ def _call_projection(attn: Any) -> None:
 
 
 class _CallingAttention(EvaAttention):
-    q_bias = None  # timm calls the projection of an attention without biases; names in the state dict stay
+    in_forward = False
+
+    @property
+    def q_bias(self) -> Tensor | None:
+        """None in the forward pass: timm calls the projection of an attention without biases."""
+        return None if self.in_forward else self._parameters['q_bias']
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        own = self._parameters
-        self.qkv.all_biases = torch.cat((own['q_bias'], self.k_bias, own['v_bias']))
+        self.qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        self.in_forward = True
         try:
             return super().forward(x, *args, **kwargs)
         finally:
             self.qkv.all_biases = None
+            self.in_forward = False
 
 
 class _BiasedLinear(nn.Linear):

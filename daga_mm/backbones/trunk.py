@@ -55,10 +55,6 @@ class Trunk(nn.Module, ABC):
         """Run one block: tokens (B, N, D) -> (B, N, D)."""
 
     @abstractmethod
-    def attention_branch(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        """Run the attention of one block without its residual and without its MLP: (B, N, D) -> (B, N, D)."""
-
-    @abstractmethod
     def norm(self, tokens: Tensor) -> Tensor:
         """The final norm, on all tokens."""
 
@@ -73,8 +69,9 @@ class Trunk(nn.Module, ABC):
         if not self.has_class_token:
             raise ValueError(f'{self.arch} has no class token, so there is no class-to-patch attention to read')
         if str(index) not in self.taps:
-            self.taps[str(index)] = tap = _Tap()
-            for module in self._query_key_modules(index):
+            modules = self._query_key_modules(index)
+            self.taps[str(index)] = tap = _Tap(len(modules))
+            for module in modules:
                 module.register_forward_hook(tap.take)
 
     def block_with_attention(self, index: int, tokens: Tensor, positions: Any) -> tuple[Tensor, Tensor]:
@@ -82,25 +79,36 @@ class Trunk(nn.Module, ABC):
 
         The attention is computed from the queries and keys of the block itself, without gradient.
         """
-        return self._tapped(self.block, index, tokens, positions)
-
-    def class_attention(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
-        """The class token's attention in a tapped block that reads ``tokens``: (B, heads, N), float32."""
-        with torch.no_grad():
-            return self._tapped(self.attention_branch, index, tokens, positions)[1]
-
-    def _tapped(self, run: Any, index: int, tokens: Tensor, positions: Any) -> tuple[Tensor, Tensor]:
         tap: Any = self.taps[str(index)]
         tap.taken = taken = []
         try:
-            tokens = run(index, tokens, positions)
+            tokens = self.block(index, tokens, positions)
         finally:  # checkpointing leaves a block early when it has recomputed what it needs
             tap.taken = None
+        return tokens, self._attention(index, taken, positions)
+
+    def class_attention(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
+        """The class token's attention in a tapped block that reads ``tokens``: (B, heads, N), float32.
+
+        The block is left as soon as it has its queries and keys.
+        """
+        tap: Any = self.taps[str(index)]
+        tap.taken, tap.stops = (taken := []), True
+        try:
+            with torch.no_grad():
+                self.block(index, tokens, positions)
+        except _Enough:
+            pass
+        finally:
+            tap.taken, tap.stops = None, False
+        return self._attention(index, taken, positions)
+
+    def _attention(self, index: int, taken: list[Tensor], positions: Any) -> Tensor:
         with torch.no_grad():
             query, key, scale = self._query_and_keys(index, taken, positions)
             if key.shape[1] < query.shape[1]:  # grouped queries: a key serves several heads
                 key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-            return tokens, class_attention(query, key, scale)
+            return class_attention(query, key, scale)
 
     @abstractmethod
     def _query_key_modules(self, index: int) -> Sequence[nn.Module]:
@@ -192,14 +200,29 @@ class Trunk(nn.Module, ABC):
         """
 
 
+class _Enough(Exception):
+    """Raised to leave a block of which nothing more is needed."""
+
+
 class _Tap(nn.Module):
-    """Keeps what hooked modules return while a forward pass asks for it, and nothing after."""
+    """Keeps what hooked modules return while a forward pass asks for it, and nothing after.
+
+    Args:
+        count: Number of hooked modules.
+    """
 
     taken: list[Tensor] | None = None
+    stops = False
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
 
     def take(self, module: nn.Module, args: tuple, output: Tensor) -> None:
         if self.taken is not None:
             self.taken.append(output)
+            if self.stops and len(self.taken) == self.count:
+                raise _Enough
 
 
 def build_trunk(arch: str | dict, source: str = 'timm') -> Trunk:

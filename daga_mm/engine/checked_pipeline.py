@@ -8,7 +8,7 @@ import cv2
 import torch
 from mmengine.dataset import Compose
 
-from .errors import RunError
+from ..errors import RunError
 
 FILES = ('img_path', 'seg_map_path', 'depth_map_path')
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')

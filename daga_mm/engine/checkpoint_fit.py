@@ -17,7 +17,7 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     """Refuse a checkpoint that leaves parts of the model as they were.
 
     Of a frozen trunk nothing is asked: `DAGAViT` looks after it. BatchNorm's counters and what the model has no place
-    for don't matter, but for DAGA modules: without them, or with some of them, the figures would be of another model.
+    for don't matter, but for adapters: without them, or with some of them, the figures would be of another model.
 
     Args:
         model: The model of a run, wrapped or not.
@@ -26,8 +26,8 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is none that can be read, tensors are missing or misshapen, or DAGA modules of its own would be
-            left out.
+        ValueError: It is none that can be read, tensors are missing or misshapen, or adapters of its own would be left
+            out.
     """
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
@@ -37,10 +37,10 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     own = model.state_dict()
     for name, backbone in backbones.items():
         extra = [key for key in shapes if key.startswith(f'{name}.adapters.') and key not in own]
-        if extra and (whole or backbone.daga_layers):
+        if extra and (whole or backbone.adapters):
             raise ValueError(
-                f'{path} has DAGA modules that this model, with daga_layers={backbone.daga_layers}, has no place for: '
-                f'{_some(extra)}. Take the config that it was trained with'
+                f'{path} has adapters that this model, with {", ".join(backbone.adapters) or "none"}, has no place for: '
+                f'{_some(extra)}. Use the config that it was trained with'
             )
     trunks = tuple(f'{name}.trunk.' for name in backbones)
     asked = {

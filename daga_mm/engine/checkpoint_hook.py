@@ -13,9 +13,10 @@ from mmengine.runner import Runner
 
 from ..backbones import DAGAViT
 from ..backbones.checkpoints import SCHEMA
+from ..errors import RunError
 from ..registry import HOOKS
 from .atomic_backend import UNFINISHED, AtomicBackend
-from .errors import RunError, last_good
+from .errors import last_good
 from .exact_resume import share_buffers
 from .provenance import fingerprints
 

@@ -17,7 +17,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..compat import load_checkpoint_file
-from .errors import RunError
+from ..errors import RunError
 
 STEPS = 4  # the first one warms up
 

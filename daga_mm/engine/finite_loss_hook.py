@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..errors import RunError
 from ..registry import HOOKS
-from .errors import RunError
 
 
 @HOOKS.register_module()

@@ -9,20 +9,22 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import local_file
+from ..errors import RunError, as_run_error
+from ..registry import RUNNERS
 from .checked_pipeline import check_pipelines, classes_of
 from .checkpoint_fit import require_fit, require_resumable
-from .errors import RunError, as_run_error, run_errors, setting_errors
+from .errors import run_errors
 
 
+@RUNNERS.register_module()
 class Runner(_Runner):
     """mmengine's Runner. Where weights or data don't fit, it says which file, before it goes on with less.
 
     - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
     - A data set has images, no more classes than the model's head, and those of the checkpoint that is tested.
-    - Settings that nothing knows are named, where model, optimiser, loops and hooks are built.
     - What comes from outside, a full disk or a killed worker of a data loader, is told from a mistake of the program.
-    - What ends one process ends all of them with the same words.
+    - What ends one process ends all of them with its message.
 
     Raises:
         RunError: It is otherwise.
@@ -77,16 +79,6 @@ class Runner(_Runner):
             raise RunError(_nothing_in(dataloader)) from error
         return checked(loader, self.model)
 
-    def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_model(model)
-
-    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_optim_wrapper(optim_wrapper)
-
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
         logged = getattr(optim_wrapper, 'base_param_settings', None)
@@ -94,31 +86,6 @@ class Runner(_Runner):
         super().scale_lr(optim_wrapper, auto_scale_lr)
         if logged and before:
             logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
-
-    def build_param_scheduler(self, scheduler: Any) -> Any:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_param_scheduler(scheduler)
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_train_loop(loop)
-
-    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_val_loop(loop)
-
-    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's."""
-        with setting_errors():
-            return super().build_test_loop(loop)
-
-    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
-        """mmengine's."""
-        with setting_errors():
-            super().register_hooks(*args, **kwargs)
 
     def _init_model_weights(self) -> None:
         with as_run_error(OSError, ValueError):

@@ -1,6 +1,7 @@
-"""Watch DAGA while it is trained: panels of validation images, and curves of gates, mixing weights and gradients."""
+"""Watch adapters in training: panels of validation images, and curves of what they do."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ..backbones import DAGAViT
+from ..backbones.daga_vit import Record
 from ..registry import HOOKS
 from .panels import draw_attention, draw_features, draw_gates
 from .streams import compare_streams
@@ -20,14 +22,13 @@ from .streams import compare_streams
 
 @HOOKS.register_module()
 class AttentionVisHook(Hook):
-    """Draw validation images and DAGA's curves into the runner's visualizer, whatever its backends are.
+    """Draw validation images and adapters' curves into the runner's visualizer, whatever its backends are.
 
     Pictures, after each validation, or every ``interval``-th epoch or iteration: ``attention_N`` and ``features_N`` of
-    the N-th validation image, ``gates`` of them all. Curves, every ``log_interval`` iterations, by the block that a
-    DAGA stands behind: ``daga/mixing/BLOCK``, the mixing weight; ``daga/gate/BLOCK``, the mean gate of the batch;
-    ``daga/update/BLOCK``, the norm of what DAGA adds to the patches, relative to theirs; ``daga/norm/BLOCK`` and
-    ``daga/grad_norm/BLOCK``, the norms of its weights and of their gradients, as the optimiser gets them: clipped
-    where they are clipped, and only where it steps in that iteration.
+    the N-th validation image, ``gates`` of them all. Curves, every ``log_interval`` iterations: what `Adapter.curves` of
+    each adapter returns, as ``adapters/NAME/CURVE``; ``adapters/NAME/grad_norm/all``, the norm of its gradients as the
+    optimiser gets them, clipped where they are clipped; and where an adapter works between blocks,
+    ``adapters/NAME/update/BLOCK``, the norm of what it adds to the tokens of the batch, relative to theirs.
 
     The main process alone draws; nothing of it changes the run.
 
@@ -56,7 +57,8 @@ class AttentionVisHook(Hook):
         self.by_epoch = by_epoch
         self.log_interval = log_interval
         self.block = block
-        self._watched: list[Any] = []  # handles, while an iteration is looked at
+        self._watched = ExitStack()  # what is to be undone after an iteration that is looked at
+        self._record: Record | None = None
         self._curves: dict[str, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -89,20 +91,19 @@ class AttentionVisHook(Hook):
         """Look at every ``log_interval``-th iteration."""
         if not (self.every_n_train_iters(runner, self.log_interval) and is_main_process()):
             return
-        layers: Any = self.backbone.adapters['layers']
-        for name, layer in layers.items():
-            self._watched.append(layer.register_forward_hook(self._see_layer(name)))
+        self._record = self._watched.enter_context(self.backbone.recorded())
         if isinstance(runner.optim_wrapper, OptimWrapper):
-            self._watched.append(runner.optim_wrapper.optimizer.register_step_pre_hook(self._see_gradients))
+            handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._see_gradients)
+            self._watched.callback(handle.remove)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Write the points of the curves, and the pictures that are due."""
-        if self._watched:
-            for handle in self._watched:
-                handle.remove()
-            self._watched = []
+        if self._record is not None:
+            self._watched.close()
+            self._see_adapters(self._record)
+            self._record = None
             if self._curves:
                 values = torch.stack(list(self._curves.values())).tolist()  # one wait for the GPU
                 runner.visualizer.add_scalars(dict(zip(self._curves, values, strict=True)), step=runner.iter + 1)
@@ -120,21 +121,22 @@ class AttentionVisHook(Hook):
         if self.interval is None and self.by_epoch is not None:
             self._draw(runner, runner.iter)
 
-    def _see_layer(self, name: str) -> Any:
-        def see(layer: Any, args: tuple, result: Tensor) -> None:
-            patches, instruction, grid = args
-            with torch.no_grad():
-                self._curves[f'daga/mixing/{name}'] = layer.mixing.detach().float().sum()
-                self._curves[f'daga/gate/{name}'] = layer.gate(instruction, grid).float().mean()
-                self._curves[f'daga/update/{name}'] = (result - patches).float().norm() / patches.float().norm()
-                self._curves[f'daga/norm/{name}'] = _norm(layer.parameters())
-
-        return see
+    @torch.no_grad()
+    def _see_adapters(self, record: Record) -> None:
+        adapters: Any = self.backbone.adapters
+        for name, adapter in adapters.items():
+            curves = {curve: value.detach().float() for curve, value in adapter.curves().items()}
+            for index in () if adapter.works_inside else adapter.layers:
+                before = record.before[index].float()
+                curves[f'update/{index}'] = (record.after[index].float() - before).norm() / before.norm()
+            self._curves |= {f'adapters/{name}/{curve}': value for curve, value in curves.items()}
 
     def _see_gradients(self, optimizer: Any, args: tuple, kwargs: dict) -> None:
-        layers: Any = self.backbone.adapters['layers']
-        for name, layer in layers.items():
-            self._curves[f'daga/grad_norm/{name}'] = _norm(p.grad for p in layer.parameters() if p.grad is not None)
+        adapters: Any = self.backbone.adapters
+        for name, adapter in adapters.items():
+            gradients = [p.grad.detach().float() for p in adapter.parameters() if p.grad is not None]
+            if gradients:
+                self._curves[f'adapters/{name}/grad_norm/all'] = nn.utils.get_total_norm(gradients)
 
     def _draw(self, runner: Runner, step: int) -> None:
         if not (self.images and is_main_process()):
@@ -159,7 +161,3 @@ class AttentionVisHook(Hook):
             values, moved = ({b: torch.cat(parts) for b, parts in lists.items()} for lists in (gates, updates))
             runner.visualizer.add_image('gates', draw_gates(values, streams.mixing, moved), step=step)
 
-
-def _norm(tensors: Any) -> Tensor:
-    """The norm of all of them together; 0 of none."""
-    return nn.utils.get_total_norm([tensor.detach().float() for tensor in tensors])

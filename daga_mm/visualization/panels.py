@@ -1,4 +1,4 @@
-"""Pictures of attention, features and gates: the trunk alone beside the trunk with DAGA."""
+"""Pictures of attention, features and gates: the trunk alone beside the adapted trunk."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ..engine import AtomicBackend
 from .streams import Streams
 
 DPI = 110
-FROZEN, ADAPTED = 'frozen trunk', 'with DAGA'
+FROZEN, ADAPTED = 'frozen trunk', 'adapted'
 
 
 def draw_attention(image: np.ndarray, streams: Streams, index: int, block: int, patch: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def draw_attention(image: np.ndarray, streams: Streams, index: int, block: int, 
 def draw_blocks(image: np.ndarray, streams: Streams, index: int, patch: int) -> np.ndarray:
     """The same maps of every block, means over heads; arguments and result as of `draw_attention`."""
     pairs = {
-        f'block {block}' + ' + DAGA' * (block in streams.mixing): (
+        f'block {block}' + ', adapted' * (block in streams.updates): (
             streams.frozen.attention[block][index].mean(dim=0),
             streams.adapted.attention[block][index].mean(dim=0),
         )
@@ -115,21 +115,21 @@ def draw_features(image: np.ndarray, streams: Streams, index: int, patch: int) -
 
 
 def draw_gates(gates: Mapping[int, Tensor], mixing: Mapping[int, float], updates: Mapping[int, Tensor]) -> np.ndarray:
-    """What DAGA does behind each block: its gates, its mixing weight, and how far it moves the patches.
+    """What DAGA does after each block: its gates, its mixing weight, and how far it moves the patches.
 
     Args:
         gates: (…, D) by block, all images together; the box holds half of the values, the whiskers 98 %.
         mixing: By block.
-        updates: (images,) by block: the norm of what DAGA adds, relative to the patches'; the mean is drawn.
+        updates: (images,) by block: the norm of what is added, relative to the patches'; the mean is drawn.
 
     Returns:
         (H', W', 3), uint8, RGB.
 
     Raises:
-        ValueError: There is no DAGA.
+        ValueError: No adapter has gates.
     """
     if not gates:
-        raise ValueError('this backbone has no DAGA, so it has no gates')
+        raise ValueError('no adapter of this backbone has gates')
     blocks = sorted(gates)
     places = np.arange(len(blocks))
     figure = Figure(figsize=(min(max(9.0, 0.9 * len(blocks)), 10.8), 3.0), dpi=DPI, layout='constrained')
@@ -149,7 +149,7 @@ def draw_gates(gates: Mapping[int, Tensor], mixing: Mapping[int, float], updates
     every = -(-len(blocks) // 12)  # more numbers would run into each other
     for axis in (left, middle, right):
         axis.set_xticks(places[::every], [str(block) for block in blocks[::every]])
-        axis.set_xlabel('behind block')
+        axis.set_xlabel('after block')
         axis.spines[['top', 'right']].set_visible(False)
     return _picture(figure)
 

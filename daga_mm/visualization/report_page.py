@@ -22,15 +22,6 @@ from .work_dir import Curve, Run, differences
 
 COLOURS = ('#1f6fb4', '#d1495b', '#3a8f5b', '#8a5fbf', '#c98a1b', '#4a4e57', '#17a2a2', '#a05a2c')
 _PANELS = ('attention_', 'features_', 'gates')
-_QUANTITIES = {
-    'mixing': 'mixing weight',
-    'gate': 'mean gate',
-    'update': "DAGA's change, relative to the patches",
-    'norm': 'norm of the weights',
-    'grad_norm': 'norm of the gradients',
-}
-
-
 def render_report(runs: Sequence[Run], counts: Sequence[Mapping[str, int]], max_pictures: int = 6) -> str:
     """The page as HTML, which needs no other file and no network.
 
@@ -53,7 +44,7 @@ def render_report(runs: Sequence[Run], counts: Sequence[Mapping[str, int]], max_
         costs=_costs(runs, counts),
         curves=_curves(runs, colours),
         blocks=block_colours,
-        daga_curves=_daga_curves(runs, labels, block_colours),
+        adapter_curves=_adapter_curves(runs, labels, block_colours),
         settings=_settings(runs),
         samples=_pictures(runs, max_pictures, panels=False),
         panels=_pictures(runs, max_pictures, panels=True),
@@ -111,7 +102,7 @@ def _costs(runs: Sequence[Run], counts: Sequence[Mapping[str, int]]) -> list[dic
     rows = [
         _row('trained parameters', [count.get('trained') for count in counts], '{:,}'),
         _row('… of all, %', shares, '{:.2f}'),
-        _row('added by DAGA', [count.get('added') for count in counts], '{:,}'),
+        _row('added by adapters', [count.get('added') for count in counts], '{:,}'),
         _row('all parameters', [count.get('total') for count in counts], '{:,}'),
         _row('time per iteration, s (median)', [run.seconds for run in runs], '{:.3f}'),
         _row('peak GPU memory, MiB', [run.memory for run in runs], '{:,.0f}'),
@@ -153,21 +144,22 @@ def _curves(runs: Sequence[Run], colours: Sequence[str]) -> list[dict[str, str]]
     ]
 
 
-def _daga_curves(runs: Sequence[Run], labels: Sequence[str], colours: Mapping[str, str]) -> list[dict[str, str]]:
+def _adapter_curves(runs: Sequence[Run], labels: Sequence[str], colours: Mapping[str, str]) -> list[dict[str, str]]:
     """Plots as SVG, one per run and quantity, a line per block."""
     drawn = []
-    for quantity, title in _QUANTITIES.items():
+    for quantity in _union(run.adapters for run in runs):
         for label, run in zip(labels, runs, strict=True):
-            if curves := run.daga.get(quantity):
-                title_here = f'{title}, {label}' if len(runs) > 1 else title
+            if curves := run.adapters.get(quantity):
+                title = quantity.replace('/', ': ').replace('_', ' ')
                 svg = _plot(list(curves.values()), [colours[block] for block in curves])
-                drawn.append(dict(title=title_here, svg=svg))
+                drawn.append(dict(title=f'{title}, {label}' if len(runs) > 1 else title, svg=svg))
     return drawn
 
 
 def _block_colours(runs: Sequence[Run]) -> dict[str, str]:
     """A colour for each block that any run has curves of, dark for the first, light for the last."""
-    blocks = sorted(_union(curves for run in runs for curves in run.daga.values()), key=int)
+    names = _union(curves for run in runs for curves in run.adapters.values())
+    blocks = sorted(names, key=lambda name: int(name) if name.isdigit() else -1)  # 'all': of all blocks together
     places = np.linspace(0.05, 0.85, len(blocks))
     return {block: to_hex(colormaps['viridis'](place)) for block, place in zip(blocks, places, strict=True)}
 

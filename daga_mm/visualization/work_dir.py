@@ -25,7 +25,7 @@ class Run:
         config: The config that it ran with.
         training: By name, the curves of its training: 'loss', 'lr', 'time' (seconds an iteration), 'memory' (MiB).
         metrics: By name, the curves of its validations.
-        daga: By quantity and block, the curves of `AttentionVisHook`: ``daga['mixing']['11']``.
+        adapters: By adapter and quantity, then by block, the curves of `AttentionVisHook`: ``adapters['daga/mixing']['11']``.
         tested: By name, what a test measured last, in the same work dir.
         fingerprints: Those of 'trunk' and 'adapters', at the last validation.
         pictures: By name, the last picture in ``vis_data/vis_image`` and its step. mmdet gives all of them one name;
@@ -36,20 +36,22 @@ class Run:
     config: Config
     training: dict[str, Curve]
     metrics: dict[str, Curve]
-    daga: dict[str, dict[str, Curve]]
+    adapters: dict[str, dict[str, Curve]]
     tested: dict[str, float]
     fingerprints: dict[str, str]
     pictures: dict[str, tuple[int, Path]]
 
     @property
     def method(self) -> str:
-        """'DAGA', 'frozen' or 'full fine-tuning'; the backbone's type if it is no DAGAViT."""
+        """The adapters' names, 'frozen' or 'full fine-tuning'; the backbone's type if it is no DAGAViT."""
         backbone = self.config.model.backbone
         if not backbone.type.endswith('DAGAViT'):
             return backbone.type
-        if tuple(backbone.get('daga_layers', 'default')):
-            return 'DAGA'
-        return 'frozen' if backbone.get('frozen', True) else 'full fine-tuning'
+        adapters = backbone.get('adapter', 'daga')
+        if not adapters:
+            return 'frozen' if backbone.get('frozen', True) else 'full fine-tuning'
+        names = [one if isinstance(one, str) else one['type'] for one in ([adapters] if isinstance(adapters, str | dict) else adapters)]
+        return ' + '.join(name.lower() for name in names)
 
     @property
     def seconds(self) -> float | None:
@@ -81,21 +83,21 @@ def read_run(folder: str | Path) -> Run:
         )
     training: dict[str, Curve] = {}
     metrics: dict[str, Curve] = {}
-    daga: dict[str, dict[str, Curve]] = {}
+    adapters: dict[str, dict[str, Curve]] = {}
     fingerprints: dict[str, str] = {}
     pictures: dict[str, tuple[int, Path]] = {}
     for part in parts:
         lines = _lines(part / 'vis_data/scalars.json')
-        _forget(training, metrics, daga, lines)
+        _forget(training, metrics, adapters, lines)
         trained = validated = 0  # the last step that was logged; the same at the last validation
         for line in lines:
             if 'trunk' in line:
                 fingerprints = {key: line[key] for key in ('trunk', 'adapters') if key in line}
-            elif any(key.startswith('daga/') for key in line):
+            elif any(key.startswith('adapters/') for key in line):
                 for key, value in line.items():
-                    if key.startswith('daga/'):
-                        _, quantity, block = key.split('/')
-                        daga.setdefault(quantity, {}).setdefault(block, []).append((line['step'], value))
+                    if key.startswith('adapters/'):
+                        quantity, _, block = key.removeprefix('adapters/').rpartition('/')
+                        adapters.setdefault(quantity, {}).setdefault(block, []).append((line['step'], value))
             elif 'loss' in line or 'lr' in line:
                 trained = line['step']
                 if 'base_lr' in line:  # that of the config; 'lr' is that of the first group, which may have its own
@@ -127,7 +129,7 @@ def read_run(folder: str | Path) -> Run:
         if path.stem == path.parent.name and (lines := _lines(path)):
             tested = _numbers(lines[-1])
     config = Config.fromfile(configs[-1], import_custom_modules=False)
-    return Run(folder.resolve().name, config, training, metrics, daga, tested, fingerprints, pictures)
+    return Run(folder.resolve().name, config, training, metrics, adapters, tested, fingerprints, pictures)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -143,12 +145,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _forget(training: dict, metrics: dict, daga: dict, lines: list[dict[str, Any]]) -> None:
+def _forget(training: dict, metrics: dict, adapters: dict, lines: list[dict[str, Any]]) -> None:
     """Leave out what a resumed run did again."""
     starts = [line['step'] for line in lines if 'loss' in line or 'lr' in line]
     checks = [line['step'] for line in lines if 'step' in line and _numbers(line) and 'loss' not in line]
     for curves, first in (
-        *((curves, min(starts)) for curves in (training, *daga.values()) if starts),
+        *((curves, min(starts)) for curves in (training, *adapters.values()) if starts),
         *((curves, min(checks)) for curves in (metrics,) if checks),
     ):
         for name, curve in curves.items():
@@ -159,7 +161,7 @@ def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
     return {
         key: value
         for key, value in line.items()
-        if isinstance(value, int | float) and key not in _NOT_METRICS and not key.startswith('daga/')
+        if isinstance(value, int | float) and key not in _NOT_METRICS and not key.startswith('adapters/')
     }
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from daga_mm.backbones import DAGAViT, build_trunk
 from daga_mm.backbones.checkpoints import fingerprint, load_trunk, read_weights
 
-from ..conftest import TINY
+from ..conftest import TINY, daga
 from .standin_dinov3 import VisionTransformer
 
 NO_BIAS = TINY | dict(name='vit_small_patch16_dinov3')
@@ -55,7 +55,7 @@ def hugging_face(official: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def features(state: dict, images: torch.Tensor, arch: dict = TINY) -> torch.Tensor:
-    model = DAGAViT(arch, daga_layers=(), out_indices=(3,)).eval()
+    model = DAGAViT(arch, adapter=None, out_indices=(3,)).eval()
     load_trunk(model.trunk, state, 'a test')
     return model(images)[0]
 
@@ -87,14 +87,16 @@ def test_our_own_checkpoint_brings_trunk_and_adapters(tiny, images, tmp_path):
     state = {f'module.backbone.{k}': v for k, v in trained.state_dict().items()} | {'head.w': torch.ones(1)}
     torch.save({'state_dict': state}, tmp_path / 'epoch_1.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_1.pth'))
-    other = DAGAViT(TINY, daga_layers=(0, 2, 3), out_indices=(0, 1, 2, 3), init_cfg=init_cfg).eval()
+    other = DAGAViT(TINY, adapter=daga(), out_indices=(0, 1, 2, 3), init_cfg=init_cfg).eval()
     other.init_weights()
     assert all(torch.equal(a, b) for a, b in zip(other(images), trained(images), strict=True))
-    plain = DAGAViT(TINY, daga_layers=(), init_cfg=init_cfg)
+    plain = DAGAViT(TINY, adapter=None, init_cfg=init_cfg)
     plain.init_weights()
-    assert plain.fingerprints()['trunk'] == trained.fingerprints()['trunk']
-    fewer = DAGAViT(TINY, daga_layers=(0,), init_cfg=init_cfg)
-    with pytest.raises(ValueError, match='DAGA modules in .*epoch_1.pth are not those of this config'):
+    assert plain.fingerprints()['trunk'] == other.fingerprints()['trunk']
+    with trained.without_adapters():
+        assert torch.equal(plain(images)[-1], trained(images)[-1])
+    fewer = DAGAViT(TINY, adapter=daga((0,)), init_cfg=init_cfg)
+    with pytest.raises(ValueError, match='adapters in .*epoch_1.pth are not those of this config, daga'):
         fewer.init_weights()
 
 
@@ -173,10 +175,11 @@ def test_unreadable_files_say_what_they_are(official, tmp_path):
         read_weights('https://example.org/dinov3.pth')
 
 
-def test_fingerprint_tells_values_names_and_types_apart():
+def test_fingerprint_tells_values_and_names_apart_and_no_storage():
     state = {'a': torch.zeros(2), 'b': torch.tensor(1.0)}
     same = fingerprint({'b': torch.tensor(1.0), 'a': torch.zeros(2)})
     assert fingerprint(state) == same and len(same) == 16
     others = [{'a': torch.zeros(2), 'b': torch.tensor(2.0)}, {'c': torch.zeros(2), 'b': torch.tensor(1.0)}]
-    others += [{'a': torch.zeros(2).half(), 'b': torch.tensor(1.0)}, {'a': torch.zeros(1, 2), 'b': torch.tensor(1.0)}]
-    assert len({same, *map(fingerprint, others)}) == 5
+    others += [{'a': torch.zeros(1, 2), 'b': torch.tensor(1.0)}]
+    assert len({same, *map(fingerprint, others)}) == 4
+    assert fingerprint({'a': torch.zeros(2).bfloat16(), 'b': torch.tensor(1.0)}) == same, 'the same values'

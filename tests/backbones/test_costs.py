@@ -17,7 +17,7 @@ from daga_mm.backbones import DAGAViT
 from ..tools.conftest import load_tool
 
 LATE = (10, 11)
-FROZEN, INLINE = dict(source='frozen'), dict(source='inline')
+FROZEN, INLINE = dict(layer=-1), 'inline'
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,9 @@ def meta():
         yield
 
 
-def build(layers: tuple[int, ...] = (), **kwargs: Any) -> DAGAViT:
-    return DAGAViT('dinov3_vits16', daga_layers=layers, **kwargs)
+def build(layers: tuple[int, ...] = (), guidance: Any = INLINE, **kwargs: Any) -> DAGAViT:
+    adapter = dict(type='DAGA', layers=layers, guidance=guidance) if layers else None
+    return DAGAViT('dinov3_vits16', adapter=adapter, **kwargs)
 
 
 def step(model: DAGAViT, size: int) -> Callable[[], None]:

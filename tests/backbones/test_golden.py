@@ -24,7 +24,7 @@ from pseudo_weights import pseudo_images, pseudo_state_dict  # noqa: E402  (it l
 def test_features_and_guidance_equal_the_official_implementation(arch, tmp_path):
     torch.save(pseudo_state_dict(arch, seed=0), tmp_path / 'official.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'))
-    model = DAGAViT(f'dinov3_{arch}', daga_layers=(), init_cfg=init_cfg)
+    model = DAGAViT(f'dinov3_{arch}', adapter=None, init_cfg=init_cfg)
     model.init_weights()
     golden = np.load(GOLDEN / f'dinov3_{arch}_seed0.npz')
     for size in {key.split('/')[0] for key in golden}:

@@ -6,7 +6,7 @@ import torch
 from daga_mm.backbones import DAGAViT, build_trunk
 from daga_mm.backbones.checkpoints import load_trunk
 
-from ..conftest import TINY, spread_out
+from ..conftest import TINY, daga, spread_out
 from . import standin_dinov3
 
 SMALL = dict(embed_dim=48, depth=3, num_heads=3)
@@ -54,25 +54,35 @@ def test_class_attention_is_the_first_row_of_timms_matrix(trunk):
         attn = trunk.model.blocks[index].attn
         attn.fused_attn = False
         attn.attn_drop.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+        trunk.tap(index)
         row = trunk.class_attention(index, tokens, positions)
-        tokens = trunk.block(index, tokens, positions)
+        entering, tokens = tokens, trunk.block(index, tokens, positions)
         torch.testing.assert_close(row, caught[-1][:, :, 0])
+        assert torch.equal(trunk.block_with_attention(index, entering, positions)[1], row)
     assert row[..., trunk.num_prefix_tokens :].std() > 1e-4, 'a flat row would prove nothing'
 
 
-def test_daga_works_on_every_family(trunk):
+@pytest.mark.parametrize('adapter', [daga((0, 2)), ['lora', 'adaptformer', 'mona', 'bitfit']], ids=['daga', 'inside'])
+def test_adapters_work_on_every_family(trunk, adapter):
     arch = next(a for a in FAMILIES.values() if a['name'] in (trunk.arch,))
-    model = DAGAViT(arch | SMALL, daga_layers=(0, 2), out_indices=(1, 2))
+    model = DAGAViT(arch | SMALL, adapter=adapter, out_indices=(1, 2))
     outputs = model(torch.randn(1, 3, 60, 40))
     assert outputs[0].shape == (1, 48, -(-60 // trunk.patch_size), -(-40 // trunk.patch_size))
     sum(out.pow(2).mean() for out in outputs).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize('arch', ['beit_base_patch16_224', 'swin_tiny_patch4_window7_224', 'vit_base_patch16_xp_224'])
-def test_models_whose_attention_has_no_readable_class_row_are_refused_by_name(arch):
+@pytest.mark.parametrize('arch', ['beit_base_patch16_224', 'swin_tiny_patch4_window7_224', 'convnext_tiny'])
+def test_models_that_are_no_plain_vision_transformers_are_refused_by_name(arch):
     with pytest.raises(ValueError, match=arch):
         build_trunk(arch)
+
+
+def test_blocks_without_readable_attention_are_refused_only_where_it_is_read():
+    arch = dict(name='vit_base_patch16_xp_224', img_size=64) | SMALL
+    DAGAViT(arch, adapter=None)(torch.randn(1, 3, 28, 28))
+    with pytest.raises(ValueError, match=r'vit_base_patch16_xp_224: .*ParallelScalingBlock.* has no q_norm'):
+        DAGAViT(arch, adapter=daga((0, 2)))
 
 
 def test_rotary_periods_are_dinov3s_and_survive_a_change_of_type():
@@ -96,11 +106,11 @@ def test_official_source_agrees_with_timm(monkeypatch):
     """Both sources, filled from one official state dict, give the same features and the same guidance."""
     standin_dinov3.install(monkeypatch)
     torch.manual_seed(0)
-    official = DAGAViT('dinov3_vits16', source='dinov3', daga_layers=(), out_indices=(0, 3)).eval()
+    official = DAGAViT('dinov3_vits16', source='dinov3', adapter=None, out_indices=(0, 3)).eval()
     with torch.no_grad():
         for parameter in official.trunk.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    ported = DAGAViT(TINY, daga_layers=(), out_indices=(0, 3)).eval()
+    ported = DAGAViT(TINY, adapter=None, out_indices=(0, 3)).eval()
     load_trunk(ported.trunk, official.trunk.model.state_dict(), 'the stand-in')
     images = torch.randn(2, 3, 48, 80)
     for ours, theirs in zip(ported(images), official(images), strict=True):
@@ -113,8 +123,10 @@ def test_official_source_agrees_with_timm(monkeypatch):
 
 def test_official_source_trains_adapters_and_everything(monkeypatch):
     standin_dinov3.install(monkeypatch)
-    for frozen in (True, False):
-        model = DAGAViT('dinov3_vits16', source='dinov3', frozen=frozen, out_type='cls_avg').train()
+    for adapter in ('daga', 'lora', 'adaptformer', 'mona', 'bitfit', 'last_blocks', None):
+        model = DAGAViT(
+            'dinov3_vits16', source='dinov3', adapter=adapter, frozen=adapter is not None, out_type='cls_avg'
+        ).train()
         sum(out.pow(2).mean() for out in model(torch.randn(1, 3, 32, 32))).backward()
         assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
@@ -128,7 +140,7 @@ def test_unknown_official_backbone_lists_what_there_is(monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec('dinov3') is None, reason='the official dinov3 package is not installed')
 def test_installed_official_package_agrees_with_timm():
     torch.manual_seed(0)
-    official = DAGAViT('dinov3_vits16', source='dinov3', daga_layers=()).eval()
+    official = DAGAViT('dinov3_vits16', source='dinov3', adapter=None).eval()
     state = official.trunk.model.state_dict()
     for key, value in state.items():  # the package leaves them for its checkpoints to fill
         if key.endswith('bias_mask'):
@@ -137,7 +149,7 @@ def test_installed_official_package_agrees_with_timm():
             value.copy_(value.bfloat16())
         elif value.ndim == 1:
             value.add_(0.1 * torch.randn_like(value))
-    ported = DAGAViT('dinov3_vits16', daga_layers=()).eval()
+    ported = DAGAViT('dinov3_vits16', adapter=None).eval()
     load_trunk(ported.trunk, state, 'the official package')
     images = torch.randn(1, 3, 160, 256)
     with torch.no_grad():

@@ -7,7 +7,6 @@ from mmengine.config import Config
 from ..conftest import TINY
 
 DIMS = {'dinov3_vits16': 384, 'dinov3_vitb16': 768, 'dinov3_vitl16': 1024}
-DEPTHS = {'dinov3_vits16': 12, 'dinov3_vitb16': 12, 'dinov3_vitl16': 24}
 WIDTHS = {512: 32, 256: 32}  # of heads
 
 
@@ -22,7 +21,6 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
 
     What depends on the trunk's width follows it, so that a width that a config forgot to set is still an error.
     """
-    backbone = config.model.backbone
     arch = arch_of(config)
     dims = DIMS[arch['name']]
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
@@ -30,10 +28,6 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
              for key, value in config.model.to_dict().items()}  # fmt: skip
     if 'pad_size_divisor' in model['data_preprocessor']:
         model['data_preprocessor']['pad_size_divisor'] = 32  # and no megapixel
-    # Blocks by number go to where the small trunk has them: 2 5 8 11 of 12, and 4 11 17 23 of 24, to 0 1 2 3 of 4.
-    depth, layers = DEPTHS[arch['name']], backbone.get('daga_layers', ())
-    if layers != 'all' and any(layer >= TINY['depth'] for layer in layers):
-        model['backbone']['daga_layers'] = [round((layer + 1) * TINY['depth'] / depth) - 1 for layer in layers]
     model['backbone']['arch'] = {**arch, **TINY}
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from daga_mm.engine import build_on_meta, count_parameters, load_config
+from daga_mm.cli.config import load_config
+from daga_mm.engine import build_on_meta, count_parameters
 
 from ..conftest import REPOSITORY
 from .test_configs import FULL

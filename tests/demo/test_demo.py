@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import init_default_scope
 from safetensors import safe_open
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.registry import MODELS
 from demo.scenes import render_scene, write_ade20k, write_coco
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY

@@ -15,6 +15,8 @@ from mmengine.dataset import Compose
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.optim import OptimWrapperDict
 from mmengine.structures import PixelData
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from daga_mm.engine import AtomicBackend, CheckpointHook, RunError, errors
 from daga_mm.engine.checked_pipeline import CheckedPipeline
@@ -130,7 +132,7 @@ def test_statistics_that_are_not_finite_are_not_saved(tmp_path):
 
 
 def test_a_killed_worker_of_the_data_loader_is_told_as_such(tmp_path):
-    message = r'DataLoader worker.*(killed by signal|exited unexpectedly|is gone).*num_workers.*--resume'
+    message = r'DataLoader worker.*(killed by signal|ended with exit code -9).*num_workers.*--resume'
     with pytest.raises(RunError, match=message):
         toy_runner(tmp_path, data=Points(deadly_after=tmp_path / 'iter_2.pth'), workers=1).train()
     with suppress(RuntimeError):  # where the run noticed by itself, PyTorch's signal of the same death is still to come
@@ -138,22 +140,51 @@ def test_a_killed_worker_of_the_data_loader_is_told_as_such(tmp_path):
     assert is_whole(tmp_path / 'iter_2.pth', 2)
 
 
-@pytest.mark.parametrize('moment', ['_in_loader', 'time'])
-def test_the_signal_of_a_lost_worker_may_come_while_its_loss_is_looked_into(monkeypatch, moment):
-    def signal(*args) -> None:
-        raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. ')
+def handle_signal() -> None:
+    """PyTorch's handler of SIGCHLD, where a worker was killed."""
+    kill = 'def handler(): raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")'
+    space: dict = {}
+    exec(compile(kill, signal_handling.__file__, 'exec'), space)
+    space['handler']()
 
-    monkeypatch.setattr(errors, '_in_loader', lambda error: True)
-    monkeypatch.setattr(errors, moment, SimpleNamespace(sleep=signal) if moment == 'time' else signal)
-    with (
-        pytest.raises(RunError, match=r'worker \(pid 7\) is killed by signal: Killed. Most often'),
-        errors.loader_errors(),
-    ):
+
+def test_the_signal_of_a_lost_worker_may_arrive_while_an_error_is_examined(monkeypatch):
+    causes = errors._causes
+
+    def interrupted(error):
+        monkeypatch.setattr(errors, '_causes', causes)
+        handle_signal()
+
+    monkeypatch.setattr(errors, '_causes', interrupted)
+    killed = pytest.raises(RunError, match=r'worker \(pid 7\) is killed by signal: Killed\. Most often')
+    with killed, errors.loader_errors():
         raise ConnectionResetError(104, 'Connection reset by peer')
 
 
-def broken_image(runner) -> None:
-    raise RunError('7.jpg can not be read')
+def test_a_worker_whose_error_says_nothing_of_it_is_named_by_its_exit_code(monkeypatch):
+    def cut_off(timeout: float) -> None:
+        raise EOFError('Ran out of input')
+
+    loader = DataLoader(Points(), num_workers=1)
+    with (
+        pytest.raises(RunError, match=r'worker \(pid \d+\) ended with exit code -9\. Most often'),
+        errors.loader_errors(),
+    ):
+        batches = iter(loader)
+        monkeypatch.setattr(batches._data_queue, 'get', cut_off)
+        with suppress(RuntimeError):  # of the signal
+            batches._workers[0].kill()
+            time.sleep(2)
+        next(batches)
+
+
+def test_an_error_that_names_a_worker_is_not_one_of_a_lost_worker():
+    with pytest.raises(ValueError, match='^DataLoader worker'), errors.loader_errors():
+        raise ValueError('DataLoader worker (pid 7) is killed')
+
+
+def broken_head(runner) -> None:
+    raise IndexError('a head of somebody fails')
 
 
 def _rank(rank: int, work_dir: Path, faulty: int, fault: Callable) -> None:
@@ -161,7 +192,7 @@ def _rank(rank: int, work_dir: Path, faulty: int, fault: Callable) -> None:
     hooks = [Do(3, fault)] if rank == faulty else []
     try:
         toy_runner(work_dir, *hooks).train()
-    except RunError as error:
+    except Exception as error:
         (work_dir / f'error{rank}').write_text(str(error))
     finally:
         torch.distributed.destroy_process_group()
@@ -175,9 +206,9 @@ def test_all_ranks_hear_of_a_full_disk(tmp_path):
 
 
 def test_all_ranks_hear_what_ended_one_of_them(tmp_path):
-    mp.start_processes(_rank, (tmp_path, 1, broken_image), nprocs=2, start_method='forkserver')
-    assert (tmp_path / 'error1').read_text() == '7.jpg can not be read'
-    assert (tmp_path / 'error0').read_text() == 'rank 1: 7.jpg can not be read'
+    mp.start_processes(_rank, (tmp_path, 1, broken_head), nprocs=2, start_method='forkserver')
+    assert (tmp_path / 'error1').read_text() == 'a head of somebody fails'
+    assert (tmp_path / 'error0').read_text() == 'rank 1: IndexError: a head of somebody fails'
     last = Path((tmp_path / 'last_checkpoint').read_text())  # the first rank may have saved once more
     assert is_whole(last, int(last.stem.removeprefix('iter_')))
 

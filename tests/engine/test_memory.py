@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from daga_mm.engine import enable_amp
+from daga_mm.cli.runs import enable_amp
 
 from ..small_runs import TRAINED
 

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.evaluation import wnids
 
 from ..conftest import REPOSITORY, SAMPLES

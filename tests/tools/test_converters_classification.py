@@ -21,7 +21,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from daga_mm.engine import load_config, path_names
+from daga_mm.cli.config import load_config, path_names
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY

@@ -86,7 +86,7 @@ def test_pictures_that_would_be_one_are_refused(images, tmp_path):
     for name in ('a.jpg', 'a.png'):
         (tmp_path / name).write_bytes((images / 'b.jpg').read_bytes())
     message = call(load_tool('infer'), tmp_path, 'c.py', 'c.pth', '--out', tmp_path)
-    assert message.endswith('whose pictures would be one: a')
+    assert 'whose pictures would be one: a' in message
 
 
 def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):

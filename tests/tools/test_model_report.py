@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, TINY
@@ -63,21 +63,21 @@ def test_a_report_of_every_kind_of_model(name, model_report, listed):
     assert counts['total'] == row['total'], 'the metafile has another number'
     assert (counts['trained'] if config.get('train_cfg') else 0) == row['trained']
     assert sum(part['total'] for part in found['parts'].values()) == counts['total']
-    assert bool(counts['added']) == bool(found['daga']['layers']) == (row['method'] == 'daga')
+    assert bool(counts['added']) == ('daga' in found['adapters']) == (row['method'] == 'daga')
     assert all(found['flops'].values()) and found['shapes']['backbone']
     assert (found['memory'] is None) == ('knn' in name)
     assert found['percent']['trained'] + found['percent']['frozen'] == pytest.approx(100)
     assert found['config'] and (REPOSITORY / name).samefile(found['config']) and found['dtype'] == 'float32'
     lines = model_report.text(found)
     assert f'{counts["frozen"]:,}' in lines
-    assert f'{counts["trained"]:,}' in lines and ('behind blocks' in lines) == (row['method'] == 'daga')
+    assert f'{counts["trained"]:,}' in lines and ('parameters trained, blocks 1 2' in lines) == (row['method'] == 'daga')
 
 
 def test_numbers_equal_those_of_the_model_at_work(model_report):
     """FLOPs and what autograd keeps are those of real tensors; a GPU's attention keeps what the CPU's does."""
     config = shrink(load_config(FCN))
     config.model.data_preprocessor.size = (64, 96)
-    config.model.backbone.guidance = dict(source='frozen')
+    config.model.backbone.adapter = dict(type='DAGA', layers=(1, 2, 3), guidance=dict(layer=-1))
     found = model_report.report(config, None)
     assert found['shapes']['backbone'] == [dict(shape=[48, 4, 6], stride=16)]
 
@@ -108,32 +108,15 @@ def test_numbers_equal_those_of_the_model_at_work(model_report):
     assert found['memory']['optimizer'] == 2 * found['memory']['gradients'] == 8 * found['parameters']['trained']
 
 
-def test_inline_guidance_costs_less(model_report):
-    plain = dict(arch=TINY, daga_layers=(0, 2), out_indices=(3,))
-    flops = {}
-    for source in ('frozen', 'inline'):
-        with torch.device('meta'):
-            model = DAGAViT(**plain, guidance=dict(source=source)).eval()
-        assert model_report.describe_daga(model)['guidance']['source'] == source
-        with torch.no_grad(), model_report.as_on_a_gpu(), FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, 64, 64, device='meta'))
-        flops[source] = counter.get_total_flops()
-    assert flops['inline'] < flops['frozen']
-
-
-@pytest.mark.parametrize(
-    ('gate', 'words'),
-    [
-        ('channel', 'a gate per channel'),
-        ('token', 'a gate per channel and patch'),
-        ('heads', 'a gate per channel and patch, linear in the attention of each head'),
-    ],
-)
-def test_every_gate_has_its_words(model_report, gate, words):
+@pytest.mark.parametrize('adapter', ['lora', 'bitfit', ['daga', 'lora'], None], ids=str)
+def test_every_adapter_has_its_line(model_report, adapter):
     with torch.device('meta'):
-        model = DAGAViT(arch=TINY, daga_layers=(0, 2), daga_cfg=dict(gate=gate))
-    behind, _ = model_report.describe(model_report.describe_daga(model))
-    assert behind == f'behind blocks 0 2, counted from 0; {words}'
+        model = DAGAViT(arch=TINY, adapter=adapter)
+    described = model_report.describe_adapters(model)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert sum(one['trained'] for one in described.values()) == trained
+    names = [line.split()[0] for line in model_report.describe(described)]
+    assert names == (list(model.adapters) or ['none:'])
 
 
 def test_json_and_an_unknown_size(model_report, tmp_path, capsys):
@@ -141,4 +124,4 @@ def test_json_and_an_unknown_size(model_report, tmp_path, capsys):
     assert call(model_report, knn) == 'the pipeline names no size of images: give --size HEIGHT WIDTH'
     assert call(model_report, knn, '--size', 32, 32, '--json', tmp_path / 'report.json') is None
     found = json.loads((tmp_path / 'report.json').read_text())
-    assert found['size'] == [32, 32] and 'behind blocks 1 2 4 5' in capsys.readouterr().out
+    assert found['size'] == [32, 32] and 'blocks 1 2 4 5 counted from 0' in capsys.readouterr().out

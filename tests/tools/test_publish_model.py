@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from mmengine.runner import Runner
 
+from daga_mm.cli.config import load_config
 from daga_mm.compat import load_checkpoint_file
-from daga_mm.engine import load_config
 
 from ..conftest import write_trunk
 from ..small_runs import small_config, write_data

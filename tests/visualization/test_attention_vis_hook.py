@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from daga_mm.engine import load_config
+from daga_mm.cli.config import load_config
 from daga_mm.visualization import AttentionVisHook, attention_vis_hook, read_run
 from demo.scenes import write_ade20k
 
@@ -77,7 +77,7 @@ def watched(make_runner):
 def curves(runner: Runner) -> list[dict]:
     (file,) = Path(runner.log_dir).rglob('scalars.json')
     lines = [json.loads(line) for line in file.open()]
-    return [line for line in lines if any(key.startswith('daga/') for key in line)]
+    return [line for line in lines if any(key.startswith('adapters/') for key in line)]
 
 
 def test_pictures_and_curves_are_there(watched):
@@ -86,21 +86,19 @@ def test_pictures_and_curves_are_there(watched):
     assert all(picture.std() > 10 for picture in pictures.values())
     points = curves(watched)
     assert [point['step'] for point in points] == [2, 4]
-    names = {
-        f'daga/{name}/{layer}' for name in ('mixing', 'gate', 'update', 'norm', 'grad_norm') for layer in (1, 2, 3)
-    }
-    assert all(set(point) == names | {'step'} for point in points)
+    names = {f'adapters/daga/{name}/{layer}' for name in ('mixing', 'norm', 'update') for layer in (1, 2, 3)}
+    assert all(set(point) == names | {'adapters/daga/grad_norm/all', 'step'} for point in points)
     last, backbone = points[-1], watched.model.backbone
-    assert all(last[f'daga/grad_norm/{layer}'] > 0 and 0 < last[f'daga/gate/{layer}'] < 1 for layer in (1, 2, 3))
-    assert points[0]['daga/update/1'] < last['daga/update/1']  # it has left the identity, and goes on
-    layer = backbone.adapters['layers']['1']
-    assert last['daga/mixing/1'] == pytest.approx(layer.mixing.item(), abs=0.02)
-    assert last['daga/norm/1'] == pytest.approx(sum(p.norm() ** 2 for p in layer.parameters()).sqrt().item(), rel=0.05)
+    assert last['adapters/daga/grad_norm/all'] > 0
+    assert points[0]['adapters/daga/update/1'] < last['adapters/daga/update/1']  # it has left the identity, and goes on
+    bottleneck = backbone.adapters['daga'].bottlenecks['1']
+    assert last['adapters/daga/mixing/1'] == pytest.approx(bottleneck.mixing.item(), abs=0.02)
+    assert last['adapters/daga/norm/1'] == pytest.approx(bottleneck.up.weight.norm().item(), rel=0.1)
 
 
 def test_the_report_reads_what_the_runner_writes(watched):
     run = read_run(watched.work_dir)
-    assert run.method == 'DAGA' and set(run.daga) == {'mixing', 'gate', 'update', 'norm', 'grad_norm'}
+    assert run.method == 'daga' and set(run.adapters) == {f'daga/{name}' for name in ('mixing', 'norm', 'update', 'grad_norm')}
     assert set(run.pictures) == {'attention_1', 'features_1', 'gates'}
     assert [step for step, _ in run.training['loss']] == [2, 4] and run.seconds > 0
 
@@ -113,7 +111,7 @@ def test_other_processes_draw_nothing_and_run_the_same(watched, make_runner, mon
     assert curves(other) == [] and not list(Path(other.log_dir).rglob('vis_image/*'))
     state = other.model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in watched.model.state_dict().items())
-    assert not any(module._forward_hooks for module in watched.model.backbone.adapters.modules())
+    assert watched.model.backbone._record is None
 
 
 @pytest.mark.parametrize(

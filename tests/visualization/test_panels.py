@@ -31,7 +31,7 @@ def colours_of(picture):
 
 def test_attention_shows_both_streams_and_their_difference(tiny, streams):
     both = draw_attention(PICTURE, streams, 0, 3, 16)
-    alone = compare_streams(tiny(daga_layers=()), torch.randn(1, 3, 60, 90))
+    alone = compare_streams(tiny(adapter=None), torch.randn(1, 3, 60, 90))
     assert both.shape[1] > draw_attention(PICTURE, alone, 0, 3, 16).shape[1]
     assert not np.array_equal(both, draw_attention(PICTURE, streams, 0, 2, 16))
     assert colours_of(both) > 100
@@ -48,7 +48,7 @@ def test_blocks_heads_and_features(streams):
 
 def test_gates(streams):
     assert colours_of(draw_gates(streams.gates, streams.mixing, streams.updates)) > 20
-    with pytest.raises(ValueError, match='no DAGA'):
+    with pytest.raises(ValueError, match='no adapter of this backbone has gates'):
         draw_gates({}, {}, {})
 
 

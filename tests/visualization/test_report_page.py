@@ -17,7 +17,7 @@ from daga_mm.visualization.work_dir import differences
 from ..tools.conftest import run_script
 
 CONFIG = """
-model = dict(type='X', backbone=dict(type='daga_mm.DAGAViT', daga_layers={layers}, frozen={frozen}))
+model = dict(type='X', backbone=dict(type='daga_mm.DAGAViT', adapter={adapter}, frozen={frozen}))
 optim_wrapper = dict(optimizer=dict(lr={lr}))
 work_dir = {name!r}
 """
@@ -43,7 +43,7 @@ def write_part(folder, stamp, steps, scale=1.0, final=None):
                 step=step,
             )
         )
-        lines.append({'daga/mixing/1': 0.1, 'daga/gate/1': 0.5, 'step': step})
+        lines.append({'adapters/daga/mixing/1': 0.1, 'adapters/daga/grad_norm/all': 0.5, 'step': step})
         if step % 20 == 0:
             lines.append(dict(trunk='abcd', adapters='ef01'))
             lines.append(dict(mIoU=scale * step, aAcc=50.0, data_time=0.1, time=0.2, step=step))
@@ -57,10 +57,10 @@ def write_part(folder, stamp, steps, scale=1.0, final=None):
 
 @pytest.fixture
 def make_run(tmp_path):
-    def make(name, layers='(1, 2)', frozen=True, lr=0.1, **kwargs):
+    def make(name, adapter='"daga"', frozen=True, lr=0.1, **kwargs):
         folder = tmp_path / name
         write_part(folder, '20260101_000000', [10, 20, 30], **kwargs)
-        (folder / 'config.py').write_text(CONFIG.format(layers=layers, frozen=frozen, lr=lr, name=name))
+        (folder / 'config.py').write_text(CONFIG.format(adapter=adapter, frozen=frozen, lr=lr, name=name))
         return folder
 
     return make
@@ -70,7 +70,7 @@ def test_a_test_in_the_same_work_dir_has_no_say_in_the_settings(make_run):
     folder = make_run('a')
     for stamp, lr in (('20260101_000000', 0.1), ('20270101_000000', 0.7)):
         (folder / stamp / 'vis_data').mkdir(parents=True, exist_ok=True)
-        text = CONFIG.format(layers='(1, 2)', frozen=True, lr=lr, name='a')
+        text = CONFIG.format(adapter='"daga"', frozen=True, lr=lr, name='a')
         (folder / stamp / 'vis_data/config.py').write_text(text)
     (folder / '20270101_000000/20270101_000000.json').touch()  # one that was broken off
     run = read_run(folder)
@@ -79,11 +79,11 @@ def test_a_test_in_the_same_work_dir_has_no_say_in_the_settings(make_run):
 
 def test_a_run_is_read(make_run):
     run = read_run(make_run('a', final=dict(mIoU=41.5, trunk='abcd')))
-    assert run.name == 'a' and run.method == 'DAGA'
+    assert run.name == 'a' and run.method == 'daga'
     assert [step for step, _ in run.training['loss']] == [10, 20, 30] and run.seconds == 0.5 and run.memory == 930
     assert {lr for _, lr in run.training['lr']} == {0.1}, 'not that of a group of parameters'
     assert run.metrics == {'mIoU': [(20, 20.0)], 'aAcc': [(20, 50.0)]}
-    assert run.daga['mixing'] == {'1': [(10, 0.1), (20, 0.1), (30, 0.1)]}
+    assert run.adapters['daga/mixing'] == {'1': [(10, 0.1), (20, 0.1), (30, 0.1)]}
     assert run.tested == {'mIoU': 41.5} and run.fingerprints == {'trunk': 'abcd', 'adapters': 'ef01'}
     assert {name: step for name, (step, _) in run.pictures.items()} == {'val_a.jpg': 30, 'attention_0': 30, 'gates': 30}
 
@@ -94,7 +94,7 @@ def test_a_resumed_run_is_put_together(make_run):
     run = read_run(folder)
     assert run.training['loss'] == [(10, 0.1), (20, 0.1), (30, 2 / 30), (40, 0.05)]
     assert run.metrics['mIoU'] == [(20, 40.0), (40, 80.0)]
-    assert [step for step, _ in run.daga['gate']['1']] == [10, 20, 30, 40]
+    assert [step for step, _ in run.adapters['daga/mixing']['1']] == [10, 20, 30, 40]
     assert run.pictures['gates'][0] == 40
 
 
@@ -130,13 +130,13 @@ def test_what_is_no_run_is_named(tmp_path, make_run):
 
 
 def test_settings_that_differ(make_run):
-    runs = [read_run(make_run('a', layers='()')), read_run(make_run('b', lr=0.2))]
+    runs = [read_run(make_run('a', adapter=None)), read_run(make_run('b', lr=0.2))]
     assert differences(runs) == {
-        'model.backbone.daga_layers': ['[]', '[1, 2]'],
+        'model.backbone.adapter': ['None', 'daga'],
         'optim_wrapper.optimizer.lr': ['0.1', '0.2'],
     }
-    assert [run.method for run in runs] == ['frozen', 'DAGA']
-    assert read_run(make_run('c', layers='()', frozen=False)).method == 'full fine-tuning'
+    assert [run.method for run in runs] == ['frozen', 'daga']
+    assert read_run(make_run('c', adapter=None, frozen=False)).method == 'full fine-tuning'
 
 
 def test_a_run_whose_model_is_gone_is_shown_without_its_parameters(make_run, tmp_path):
@@ -147,12 +147,12 @@ def test_a_run_whose_model_is_gone_is_shown_without_its_parameters(make_run, tmp
 
 
 def test_the_page_compares_with_the_first_run_and_needs_nothing_else(make_run):
-    runs = [read_run(make_run('one & only', layers='()')), read_run(make_run('b', scale=1.5))]
+    runs = [read_run(make_run('one & only', adapter=None)), read_run(make_run('b', scale=1.5))]
     page = render_report(runs, [COUNTS, COUNTS | dict(trained=300)])
     assert page.count('one &amp; only</code>') == 1 and 'alt="gates, one &amp; only"' in page
     assert '+10' in page  # mIoU 30 after 20
     assert '25.00' in page and '+5.00' in page and '+50' in page
-    assert 'model.backbone.daga_layers' in page
+    assert 'model.backbone.adapter' in page
     sources = re.findall(r'(?:src|href)="([^"]{,40})', page)
     assert sources and all(source.startswith(('data:image/', '#')) for source in sources)
     assert 'http' not in re.sub(r'base64,[^"]*', '', page)

@@ -14,66 +14,50 @@ CHECKPOINT is one of a run, or `none` for the trunk that the config names, with 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from rich.progress import track
-from torch import Tensor
 
-from daga_mm.backbones import DAGAViT
-from daga_mm.backbones.checkpoints import read_weights
-from daga_mm.engine import (
-    IMAGES,
-    add_config,
-    add_device,
-    chosen_device,
-    image_fault,
-    load_config,
-    make_parser,
-    one_line_errors,
-)
-from daga_mm.visualization import (
-    compare_streams,
-    draw_attention,
-    draw_blocks,
-    draw_features,
-    draw_gates,
-    draw_heads,
-    write_picture,
-)
+from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, add_device, folder, make_parser
+from daga_mm.errors import RunError, as_run_error
+
+if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: help and argument errors come before
+    from torch import Tensor
+
+    from daga_mm.backbones import DAGAViT
 
 
-def load_backbone(config: Config, checkpoint: str, device: str) -> DAGAViT:
+def load_backbone(config: Config, checkpoint: str, device: str) -> 'DAGAViT':
     """The config's backbone with the weights of a checkpoint, or those that the config names if it is 'none'.
 
     Raises:
-        FileNotFoundError: No such checkpoint.
-        ValueError: The config's backbone is no DAGAViT, or the checkpoint is not of this config.
+        RunError: The config's backbone is no DAGAViT, or the checkpoint is not of this config.
     """
+    from daga_mm.backbones import DAGAViT
+    from daga_mm.backbones.checkpoints import read_weights
+
     init_default_scope(config.get('default_scope') or 'mmengine')
     backbone = MODELS.build(config.model.backbone)
     if not isinstance(backbone, DAGAViT):
-        raise ValueError(f'the backbone of this config is a {type(backbone).__name__}, not a daga_mm.DAGAViT')
+        raise RunError(f'the backbone of this config is a {type(backbone).__name__}, not a daga_mm.DAGAViT')
     if checkpoint == 'none':
         backbone.init_weights()
     else:
-        if not Path(checkpoint).is_file():
-            raise FileNotFoundError(f'no checkpoint {checkpoint}')
         state = read_weights(checkpoint)
         own = {key.partition('backbone.')[2]: value for key, value in state.items() if 'backbone.' in key}
         if not own:
-            raise ValueError(
+            raise RunError(
                 f'{checkpoint} is no checkpoint of a run: the weights of a trunk alone go by '
                 f'--cfg-options model.backbone.init_cfg.checkpoint={checkpoint}, with none as the checkpoint'
             )
         try:
             backbone.load_state_dict(own)
         except RuntimeError as error:  # of torch: keys and shapes, a line each
-            raise ValueError(f'{checkpoint} is not of this config: {error}') from None
+            raise RunError(f'{checkpoint} is not of this config: {error}') from error
     return backbone.to(device).eval()
 
 
@@ -84,6 +68,8 @@ def find_images(places: list[Path]) -> dict[str, Path]:
         FileNotFoundError: There is none at one of the places.
         ValueError: Two images have one name.
     """
+    from daga_mm.engine import IMAGES
+
     found: dict[str, Path] = {}
     for place in places:
         here = [place] if place.is_file() else sorted(p for p in place.glob('*') if p.suffix.lower() in IMAGES)
@@ -102,6 +88,10 @@ def read_image(path: Path, size: int | None) -> np.ndarray:
     Raises:
         ValueError: It can not be read.
     """
+    import cv2
+
+    from daga_mm.engine import image_fault
+
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(image_fault(path) or f'{path} can not be read as an image')
@@ -114,8 +104,10 @@ def read_image(path: Path, size: int | None) -> np.ndarray:
     return image[..., ::-1]
 
 
-def normalise(image: np.ndarray, config: Config) -> Tensor:
+def normalise(image: np.ndarray, config: Config) -> 'Tensor':
     """An image as the config's preprocessor gives it to the backbone: (1, 3, H, W)."""
+    import torch
+
     settings: dict[str, Any] = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
     if not (settings.get('bgr_to_rgb') or settings.get('to_rgb')):
@@ -127,6 +119,8 @@ def normalise(image: np.ndarray, config: Config) -> Tensor:
 
 def pictures(image: np.ndarray, streams: Any, args: argparse.Namespace, patch: int) -> Iterator[tuple[str, np.ndarray]]:
     """The pictures of an image, by the ends of their names."""
+    from daga_mm.visualization import draw_attention, draw_blocks, draw_features, draw_heads
+
     yield 'attention', draw_attention(image, streams, 0, args.block, patch)
     yield 'features', draw_features(image, streams, 0, patch)
     if args.blocks:
@@ -140,7 +134,7 @@ def parse_args() -> argparse.Namespace:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file, or none')
     parser.add_argument('images', type=Path, nargs='+', metavar='IMAGE_OR_FOLDER')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where the pictures go')
+    parser.add_argument('--out', type=folder, required=True, metavar='DIR', help='where the pictures go')
     parser.add_argument(
         '--block', type=int, help='whose attention is drawn, from 0; negative ones count from the end (default: the '
         "guidance's)",
@@ -155,7 +149,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def block_number(name: str, number: int, backbone: DAGAViT) -> int:
+def block_number(name: str, number: int, backbone: 'DAGAViT') -> int:
     """A block of the backbone that runs, counted from 0.
 
     Raises:
@@ -167,38 +161,55 @@ def block_number(name: str, number: int, backbone: DAGAViT) -> int:
     return number % depth
 
 
-def main() -> None:
-    args = parse_args()
-    with one_line_errors(OSError, ValueError):
+def draw(args: argparse.Namespace) -> list[str]:
+    """Draw every image; returns what is wrong with those that cannot be read."""
+    import torch
+    from rich.progress import track
+
+    from daga_mm.cli.runs import chosen_device
+    from daga_mm.visualization import compare_streams, draw_gates, write_picture
+
+    with as_run_error(OSError, ValueError):
         images = find_images(args.images)
         config = load_config(args.config, args.cfg_options)
+        if args.checkpoint != 'none':
+            require_checkpoint(args.checkpoint)
         device = chosen_device(args.device)
+    with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
         backbone = load_backbone(config, args.checkpoint, device)
-        guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
+    guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
+    with as_run_error(ValueError):
         args.block = guidance if args.block is None else block_number('--block', args.block, backbone)
         if args.heads is not None:
             args.heads = block_number('--heads', args.heads, backbone)
-        args.out.mkdir(parents=True, exist_ok=True)
-        gates: dict[int, list[Tensor]] = {}
-        updates: dict[int, list[Tensor]] = {}
-        streams = None
-        faults = []
-        for name, path in track(images.items(), 'Drawing'):
-            try:
-                image = read_image(path, args.size)
-            except ValueError as error:  # the others are worth their time
-                faults.append(str(error))
-                continue
-            streams = compare_streams(backbone, normalise(image, config).to(device))
-            for end, picture in pictures(image, streams, args, backbone.patch_size):
-                write_picture(args.out / f'{name}_{end}.png', picture)
-            for block, gate in streams.gates.items():
-                gates.setdefault(block, []).append(gate.mean(dim=1).cpu())  # over patches, where each has its own
-                updates.setdefault(block, []).append(streams.updates[block].cpu())
+    args.out.mkdir(parents=True, exist_ok=True)
+    gates: dict[int, list[Tensor]] = {}
+    updates: dict[int, list[Tensor]] = {}
+    streams = None
+    faults = []
+    for name, path in track(images.items(), 'Drawing'):
+        try:
+            image = read_image(path, args.size)
+        except ValueError as error:  # the others are worth their time
+            faults.append(str(error))
+            continue
+        streams = compare_streams(backbone, normalise(image, config).to(device))
+        for end, picture in pictures(image, streams, args, backbone.patch_size):
+            write_picture(args.out / f'{name}_{end}.png', picture)
+        for block, gate in streams.gates.items():
+            gates.setdefault(block, []).append(gate.mean(dim=1).cpu())  # over patches, where each has its own
+            updates.setdefault(block, []).append(streams.updates[block].cpu())
     if gates:
         values, moved = ({b: torch.cat(parts) for b, parts in lists.items()} for lists in (gates, updates))
         write_picture(args.out / 'gates.png', draw_gates(values, streams.mixing, moved))
     print(f'pictures of {len(images) - len(faults)} images in {args.out}')
+    return faults
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback):
+        faults = draw(args)
     if faults:
         raise SystemExit('\n'.join(faults))
 

@@ -34,16 +34,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import (
-    AtomicBackend,
-    add_config,
-    build_on_meta,
-    count_parameters,
-    load_config,
-    make_parser,
-    one_line_errors,
-)
-from daga_mm.layers import AttentionEncoder, HeadsEncoder
+from daga_mm.cli.config import load_config
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.parser import add_config, make_parser
+from daga_mm.engine import AtomicBackend, build_on_meta, count_parameters
+from daga_mm.errors import as_run_error
 
 STATES = {'AdamW': 2, 'Adam': 2, 'SGD': 1}  # tensors that an optimiser keeps per parameter; SGD with momentum
 
@@ -227,24 +222,16 @@ def estimate_memory(model: nn.Module, config: Config, size: tuple[int, int]) -> 
     )
 
 
-def describe_daga(backbone: DAGAViT) -> dict[str, Any]:
-    """Which layers are adapted, and by what they are guided."""
-    if not backbone.daga_layers:
-        return dict(layers=[], gate=None, guidance=None)
-    encoders: Any = backbone.adapters['encoders']
-    encoder = next(iter(encoders.values()))
-    gate = None  # of an adapter of somebody's own, docs/extending.md
-    if isinstance(encoder, AttentionEncoder):
-        gate = 'channel' if encoder.unpooled is None else 'token'
-    elif isinstance(encoder, HeadsEncoder):
-        gate = 'heads'
-    frozen = backbone.guidance_source == 'frozen'
-    guidance = dict(
-        source=backbone.guidance_source,
-        layer=backbone.guidance_layer if frozen else None,
-        scale=backbone.guidance_scale if frozen else None,
-    )
-    return dict(layers=list(backbone.daga_layers), gate=gate, guidance=guidance)
+def describe_adapters(backbone: DAGAViT) -> dict[str, dict[str, Any]]:
+    """By adapter: the blocks at which it works, and the parameters that it trains, the trunk's own included."""
+    return {
+        name: dict(
+            layers=list(adapter.layers),
+            trained=sum(p.numel() for p in adapter.parameters())
+            + sum(p.numel() for key, p in backbone.trunk.named_parameters() if p.requires_grad and adapter.trains(key)),
+        )
+        for name, adapter in backbone.adapters.items()
+    }
 
 
 def report(config: Config, size: tuple[int, int] | None) -> dict[str, Any]:
@@ -253,7 +240,7 @@ def report(config: Config, size: tuple[int, int] | None) -> dict[str, Any]:
     model = build(config)
     backbone: Any = model.backbone
     flops, shapes = count_flops(model, size)
-    parts = {'trunk': backbone.trunk, 'DAGA': backbone.adapters}
+    parts = {'trunk': backbone.trunk, 'adapters': backbone.adapters}
     parts |= {name: child for name, child in model.named_children() if name not in ('backbone', 'data_preprocessor')}
     parts = {name: part for name, part in parts.items() if any(True for _ in part.parameters())}
     counts = count_parameters(model)
@@ -270,16 +257,12 @@ def report(config: Config, size: tuple[int, int] | None) -> dict[str, Any]:
         flops_total=sum(flops.values()),
         flops_trunk_alone=None,
         shapes=shapes,
-        daga=describe_daga(backbone),
+        adapters=describe_adapters(backbone),
         memory=None,
     )
-    if backbone.daga_layers:  # what the same backbone would take without DAGA
-        plain = {**config.model.backbone, 'daga_layers': (), 'init_cfg': None}
-        plain = {key: value for key, value in plain.items() if key not in ('type', 'daga_cfg', 'guidance')}
-        with torch.device('meta'):
-            trunk = DAGAViT(**plain).eval()
-        with torch.no_grad(), as_on_a_gpu(), FlopCounterMode(display=False) as counter:
-            trunk(torch.empty(1, 3, *size, device='meta'))
+    if backbone.adapters:
+        with torch.no_grad(), as_on_a_gpu(), backbone.without_adapters(), FlopCounterMode(display=False) as counter:
+            backbone(torch.empty(1, 3, *size, device='meta'))
         found['flops_trunk_alone'] = counter.get_total_flops()
     if config.get('train_cfg') and found['parameters']['trained']:
         found['memory'] = estimate_memory(model, config, size)
@@ -302,7 +285,7 @@ def text(found: dict[str, Any]) -> str:
     if counts['added']:
         trunk = found['parts']['trunk']['total']
         lines.append(
-            f'  DAGA adds {counts["added"]:,}: {100 * counts["added"] / trunk:.2f} % of the trunk, '
+            f'  adapters add {counts["added"]:,}: {100 * counts["added"] / trunk:.2f} % of the trunk, '
             f'{percent["added"]:.2f} % of the model'
         )
     lines += ['', f'{"GFLOPs per image":30}']
@@ -310,35 +293,23 @@ def text(found: dict[str, Any]) -> str:
     lines += [f'  {name:14}{value / 1e9:14,.1f}' for name, value in parts.items()]
     if alone := found['flops_trunk_alone']:
         more = 100 * (flops['backbone'] / alone - 1)
-        lines.append(f'  of the backbone, {alone / 1e9:,.1f} are the trunk; DAGA and its guidance add {more:.1f} %')
+        lines.append(f'  of the backbone, {alone / 1e9:,.1f} are the trunk; adapters add {more:.1f} %')
     lines += ['', 'outputs']
     for name, outputs in found['shapes'].items():
         for output in outputs:
             stride = f'stride {output["stride"]}' if output['stride'] else 'one vector'
             lines.append(f'  {name:14}{" × ".join(map(str, output["shape"])):>20}   {stride}')
-    lines += ['', 'DAGA', *(f'  {line}' for line in describe(found['daga']))]
+    lines += ['', 'adapters', *(f'  {line}' for line in describe(found['adapters']))]
     lines += ['', *memory_lines(found['memory'])]
     return '\n'.join(lines)
 
 
-def describe(daga: dict[str, Any]) -> list[str]:
-    """Layers and guidance in words."""
-    if not daga['layers']:
-        return ['none: the trunk as it is']
-    guidance = daga['guidance']
-    layers = ' '.join(map(str, daga['layers']))
-    gates = {
-        None: '',
-        'channel': '; a gate per channel',
-        'token': '; a gate per channel and patch',
-        'heads': '; a gate per channel and patch, linear in the attention of each head',
-    }[daga['gate']]
-    if guidance['source'] == 'inline':
-        source = "each guided by its own block's class-to-patch attention, in the adapted stream"
-    else:
-        scale = '' if guidance['scale'] == 1 else f', on the image at {guidance["scale"]:g} of its size'
-        source = f"guided by the untouched trunk's class-to-patch attention in block {guidance['layer']}{scale}"
-    return [f'behind blocks {layers}, counted from 0{gates}', source]
+def describe(adapters: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each adapter."""
+    return [
+        f'{name:14}{one["trained"]:14,} parameters trained, blocks {" ".join(map(str, one["layers"]))} counted from 0'
+        for name, one in adapters.items()
+    ] or ['none: the plain trunk']
 
 
 def memory_lines(memory: dict[str, int] | None) -> list[str]:
@@ -365,8 +336,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mm.*')  # of mmcv's attention, on dimensions that are no power of two
-    with one_line_errors(FileNotFoundError, ValueError):
-        config = load_config(args.config, args.cfg_options)
+    with one_line_errors(args.traceback):
+        with as_run_error(OSError, ValueError):
+            config = load_config(args.config, args.cfg_options)
         found = report(config, args.size and tuple(args.size))
     print(text(found))
     if args.json:

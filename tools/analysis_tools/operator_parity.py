@@ -90,7 +90,7 @@ def mask_rcnn() -> dict[str, Tensor]:
     from mmdet.testing import demo_mm_inputs
     from mmengine.registry import MODELS, init_default_scope
 
-    from daga_mm.engine import load_config
+    from daga_mm.cli.config import load_config
 
     config = load_config(CONFIG)
     config.model.backbone.init_cfg = None  # random weights, the same in both environments

@@ -1,6 +1,7 @@
 import pytest
 
-from daga_mm.engine import load_config, path_names, require_data
+from daga_mm.cli.config import load_config, path_names
+from daga_mm.cli.data import require_data
 
 from ..conftest import REPOSITORY
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daga_mm.layers import DAGA, AttentionEncoder, HeadsDAGA, HeadsEncoder
+from daga_mm.adapters.daga import AttentionEncoder, GatedBottleneck, HeadsBottleneck, HeadsEncoder
 
 
 @pytest.mark.parametrize(('gate', 'shape'), [('channel', (2, 16, 1, 1)), ('token', (2, 16, 3, 5))])
@@ -18,18 +18,13 @@ def test_encoder_sees_what_the_map_shows_not_only_its_mean():
     assert not torch.allclose(encoder(left), encoder(spread), atol=1e-5)
 
 
-def test_unknown_gate_is_refused():
-    with pytest.raises(ValueError, match='channel'):
-        AttentionEncoder(16, 'head')
-
-
 def test_fresh_daga_is_the_identity_bit_for_bit():
     patches = torch.randn(2, 15, 8) * 100
-    assert torch.equal(DAGA(8, 16, 4)(patches, torch.randn(2, 16, 1, 1), (3, 5)), patches)
+    assert torch.equal(GatedBottleneck(8, 16, 4, 0.1)(patches, torch.randn(2, 16, 1, 1), (3, 5)), patches)
 
 
 def test_update_is_mixing_times_gate_times_bottleneck():
-    daga = DAGA(8, 16, 4, mixing_init=0.5)
+    daga = GatedBottleneck(8, 16, 4, 0.5)
     torch.nn.init.normal_(daga.up.weight)
     patches, instruction = torch.randn(2, 15, 8), torch.randn(2, 16, 1, 1)
     gate = torch.sigmoid(instruction[:, :, 0, 0] @ daga.gate_generator.weight.T + daga.gate_generator.bias)
@@ -38,18 +33,8 @@ def test_update_is_mixing_times_gate_times_bottleneck():
     torch.testing.assert_close(daga(patches, instruction, (3, 5)), expected)
 
 
-def test_mixing_weight_is_a_number_in_files():
-    daga = DAGA(8, 16, 4, mixing_init=0.5)
-    state = daga.state_dict()
-    assert state['mixing'].shape == () and daga.mixing.shape == (1,)
-    fresh = DAGA(8, 16, 4)
-    for value in (state['mixing'], torch.tensor([0.5])):
-        fresh.load_state_dict({**state, 'mixing': value})
-        assert fresh.mixing.item() == 0.5 and fresh.state_dict()['mixing'].shape == ()
-
-
 def test_token_gates_differ_between_patches_and_follow_a_smaller_map():
-    daga = DAGA(8, 16, 4)
+    daga = GatedBottleneck(8, 16, 4, 0.1)
     gates = daga.gate(torch.randn(2, 16, 2, 3), (4, 6))
     assert gates.shape == (2, 24, 8)
     assert not torch.allclose(gates[:, :1], gates)
@@ -61,7 +46,7 @@ def test_token_gates_differ_between_patches_and_follow_a_smaller_map():
 def test_every_parameter_learns_after_one_step():
     """At the start only the up-projection gets gradient; one step later the whole chain does."""
     torch.manual_seed(0)
-    encoder, daga = AttentionEncoder(16), DAGA(8, 16, 4)
+    encoder, daga = AttentionEncoder(16), GatedBottleneck(8, 16, 4, 0.1)
     parameters = [*encoder.named_parameters(), *daga.named_parameters()]
     optimizer = torch.optim.SGD([p for _, p in parameters], lr=1.0)
     patches, guidance = torch.randn(2, 15, 8), torch.rand(2, 3, 5)
@@ -76,7 +61,7 @@ def test_a_gate_of_heads_is_linear_in_what_they_look_at():
     maps = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     instruction = HeadsEncoder()(maps)
     torch.testing.assert_close(instruction.mean(dim=(2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
-    daga = HeadsDAGA(8, num_heads=3, bottleneck_dim=4)
+    daga = HeadsBottleneck(8, 3, 4, 0.1)
     assert torch.equal(daga.gate(instruction, (4, 6)), torch.full((2, 24, 8), 0.5)), 'as a sigmoid starts'
     torch.nn.init.normal_(daga.gate_generator.weight)
     by_hand = daga.gate_generator.weight @ (maps[1, :, 2, 5] / maps[1].mean(dim=(1, 2)) - 1) + 0.5

@@ -1,14 +1,14 @@
-"""State dicts of what was trained alone: they find their trunk, and refuse any other."""
+"""Checkpoints of ours without the trunk: they find its file, and say what is missing or damaged."""
 
 import pytest
 import torch
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.backbones.adapter_only import KEY, TrunkId
+from daga_mm.backbones.checkpoints import KEY, TrunkId
 
-from ..conftest import TINY, write_trunk
+from ..conftest import TINY, daga, train_adapters, write_trunk
 
-WITH_DAGA = dict(daga_layers=(0, 2), out_indices=(3,))
+WITH_DAGA = dict(adapter=daga((0, 2)), out_indices=(3,))
 
 
 def build(path: str | None, **kwargs) -> DAGAViT:
@@ -22,10 +22,9 @@ def trained(tmp_path):
     torch.manual_seed(0)
     backbone = build(write_trunk(tmp_path / 'trunk.safetensors'))
     backbone.init_weights()
-    for parameter in backbone.adapters.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+    train_adapters(backbone)
     state = backbone.state_dict()
-    backbone.leave_trunk_out(state)
+    backbone.finish_state_dict(state)
     return backbone, state
 
 
@@ -42,14 +41,6 @@ def test_the_trunk_is_left_out_and_named(trained, tmp_path):
     assert name.fingerprint == backbone.fingerprints()['trunk']
 
 
-def test_what_is_trained_in_the_trunk_is_not_left_out(trained):
-    backbone, _ = trained
-    backbone.trunk.model.norm.weight.requires_grad_()  # as of LoRA
-    state = backbone.state_dict()
-    backbone.leave_trunk_out(state)
-    assert state.keys() == backbone.state_dict().keys()
-
-
 @pytest.mark.parametrize('named', ['by init_cfg', 'by the checkpoint', 'not by init_cfg', 'by DINOV3_CHECKPOINTS'])
 def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
     backbone, state = trained
@@ -62,16 +53,6 @@ def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
     again = build({'by init_cfg': str(path), 'not by init_cfg': str(tmp_path / 'gone.pth')}.get(named))
     again.load_state_dict(state)
     assert torch.equal(again(images)[0], expected[0]) and again.fingerprints() == backbone.fingerprints()
-
-
-def test_another_trunk_is_refused_by_name(trained, tmp_path):
-    _, state = trained
-    other = build(write_trunk(tmp_path / 'other.safetensors', factor=1.1))
-    other.init_weights()
-    with pytest.raises(
-        ValueError, match=r'trained on the trunk dinov3_vits16 from \S+/trunk\.safeten.*has .*other\.safe'
-    ):
-        other.load_state_dict(state)
 
 
 def test_without_its_trunk_it_says_which_one_is_missing(trained, tmp_path):
@@ -90,22 +71,39 @@ def test_a_name_that_is_damaged_is_told(trained):
         build(None).load_state_dict(state)
 
 
-def test_such_a_file_is_no_trunk_for_init_cfg(trained, tmp_path):
+def test_as_init_cfg_without_its_trunk_it_says_which_one_is_missing(trained, tmp_path):
     _, state = trained
     torch.save(state, tmp_path / 'adapters.pth')
-    with pytest.raises(
-        ValueError, match=r'adapters\.pth does not hold the trunk.*in init_cfg, and this one in load_from'
-    ):
+    (tmp_path / 'trunk.safetensors').unlink()
+    with pytest.raises(ValueError, match=r'adapters\.pth does not hold its trunk, dinov3_vits16 from .*DINOV3_CHECKPOINTS'):
         build(str(tmp_path / 'adapters.pth')).init_weights()
 
 
-@pytest.mark.parametrize('why', ['it is trained', 'it is in no file'])
-def test_a_trunk_that_nobody_could_find_again_stays(why, tmp_path):
-    backbone = (
-        build(None) if why == 'it is in no file' else build(write_trunk(tmp_path / 'a.safetensors'), frozen=False)
-    )
-    if why == 'it is trained':
-        backbone.init_weights()
+def test_a_part_of_a_trunk_is_refused(trained):
+    backbone, _ = trained
     state = backbone.state_dict()
-    backbone.leave_trunk_out(state)
-    assert state.keys() == backbone.state_dict().keys()
+    del state['trunk.model.norm.weight']
+    with pytest.raises(ValueError, match=r'is not a dinov3_vits16 of timm:\n  missing \(1\): model.norm.weight'):
+        build(None).load_state_dict(state)
+
+
+def test_two_backbones_in_one_checkpoint_are_refused(trained, tmp_path):
+    _, state = trained
+    both = {f'{name}.{key}': value for name in ('teacher', 'student') for key, value in state.items()}
+    torch.save(both, tmp_path / 'both.pth')
+    with pytest.raises(ValueError, match=r'expected one DAGAViT in the checkpoint, found 2: student\., teacher\.'):
+        build(str(tmp_path / 'both.pth')).init_weights()
+
+
+@pytest.mark.parametrize('why', ['trained', 'in no file'])
+def test_a_trunk_that_could_not_be_found_again_stays(why, tmp_path):
+    backbone = (
+        build(None)
+        if why == 'in no file'
+        else build(write_trunk(tmp_path / 'a.safetensors'), adapter=None, frozen=False)
+    )
+    backbone.init_weights()
+    state = backbone.state_dict()
+    backbone.finish_state_dict(state)
+    assert state.keys() - {KEY} == backbone.state_dict().keys()
+    assert (KEY in state) == (why == 'trained'), 'the pretrained trunk is named, never the trained one'

@@ -1,0 +1,177 @@
+"""Read a config for a run: options of the command line, paths, where results go."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cache
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).parents[1] / '.mim/configs'
+# What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
+RUN_SETTINGS = (
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+)
+
+
+@cache
+def path_names() -> tuple[str, ...]:
+    """The names in ``configs/_base_/paths.py``; in upper case they are environment variables."""
+    return tuple(Config.fromfile(CONFIGS / '_base_/paths.py'))
+
+
+@contextmanager
+def path_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
+    """Set the environment variables of the paths that ``options`` names, and restore them at the end."""
+    given = {name.upper(): str(value) for name, value in (options or {}).items() if name in path_names()}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
+    """Read a config file, changed by ``--cfg-options``.
+
+    A path of ``configs/_base_/paths.py`` given as an option moves everything in the config that is built on it: it is
+    an environment variable while the file is read. An option below ``arch`` of a DAGAViT, such as
+    ``model.backbone.arch.depth``, changes one dimension of an architecture that the config gives by its name.
+
+    Args:
+        path: The config file.
+        options: Dotted names and values.
+        work_dir: Where results go; else the config's ``work_dir``, else ``work_dirs/`` and the config's name.
+
+    Raises:
+        FileNotFoundError: No such file, or one that it inherits from is missing.
+        ValueError: It is not a config, or an option has no effect.
+    """
+    options = dict(options or {})
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no config {path}{_like(Path(path))}')
+    if Path(path).suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise ValueError(f'{path} is not a config, expected a .py file')
+    try:
+        with path_environment(options):
+            config = Config.fromfile(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path} inherits from a file that does not exist: {error}') from error
+    except Exception as error:  # a config is a program and may raise anything
+        fault = error.__cause__ or error
+        raise ValueError(
+            f'{path}, or a config that it inherits from, cannot be read: {type(fault).__name__}: {fault}'
+        ) from error
+    _require_read(options, config)
+    try:
+        _spell_out_arch(options, config)
+        config.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return config
+
+
+def _like(path: Path) -> str:
+    """The config whose file name is nearest, as the end of a message."""
+    files = {file.name: file for file in (*CONFIGS.rglob('*.py'), *path.parent.glob('*.py'))}
+    return ''.join(f': do you mean {files[name]}?' for name in get_close_matches(path.name, files, n=1))
+
+
+def _spell_out_arch(options: Iterable[str], config: Config) -> None:
+    """Turn an ``arch`` that is a name into a dict with that name, for options that change something below it."""
+    for option in options:
+        holder, below, _ = option.partition('.arch.')
+        if not below:
+            continue
+        node: Any = config
+        for key in holder.split('.'):
+            node = node[int(key) if isinstance(node, list) else key]
+        if isinstance(node, dict) and node.get('type') == 'daga_mm.DAGAViT' and isinstance(node.get('arch'), str):
+            node['arch'] = dict(name=node['arch'])
+
+
+def _require_read(options: Iterable[str], config: Config) -> None:
+    """Refuse options that nothing reads: mmengine adds a misspelt name as a new setting, and a variable of the config
+    was already substituted when the file was read."""
+    from mmengine.runner import Runner  # imports torch
+
+    read = {*signature(Runner).parameters, *RUN_SETTINGS, *path_names()}
+    if 'data_preprocessor' in (config.get('model') or {}):
+        read.remove('data_preprocessor')  # the Runner's is for models without one
+    for option in options:
+        first = option.split('.')[0]
+        if first in read:
+            continue
+        if first not in config and first != 'data_preprocessor':
+            close = get_close_matches(first, read, n=1)
+            raise ValueError(f'no setting {option} in this config' + f': do you mean {close[0]}?' * bool(close))
+        places = list(_places(first, {name: config[name] for name in config if name in read}))
+        raise ValueError(
+            f'{option} has no effect: {first} is a config variable that was already substituted'
+            + f': do you mean {" or ".join(places[:3])}?' * bool(places)
+        )
+
+
+def _places(name: str, settings: Any, prefix: str = '') -> Iterator[str]:
+    """Dotted names of the settings of that name."""
+    items = enumerate(settings) if isinstance(settings, list | tuple) else settings.items()
+    for key, value in items:
+        if key == name:
+            yield f'{prefix}{key}'
+        elif isinstance(value, dict | list | tuple):
+            yield from _places(name, value, f'{prefix}{key}.')
+
+
+def require_checkpoint(path: str) -> None:
+    """Refuse a local checkpoint that does not exist.
+
+    Raises:
+        FileNotFoundError: It does not.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'no checkpoint {path}')
+
+
+def require_work_dir(config: Config) -> list[Path]:
+    """Make the folder for the files of a run.
+
+    Returns:
+        The folders that were not there before, the innermost first.
+
+    Raises:
+        OSError: It cannot be made, or nothing can be written there.
+    """
+    folder = Path(config.work_dir)
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'nothing can be written to {folder} ({error.strerror}): name another folder, --work-dir'
+        ) from error
+    return made

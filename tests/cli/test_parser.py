@@ -1,0 +1,48 @@
+"""Arguments: what each type takes, and that reading them needs no torch."""
+
+import argparse
+import re
+import subprocess
+import sys
+
+import pytest
+
+from daga_mm.cli.parser import add_config, file, folder, fraction, make_parser, positive
+
+from ..conftest import REPOSITORY
+
+# The others are developers' measurements, whose help lists what torch-importing modules hold.
+TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs', 'analysis_tools/attention']
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+@pytest.mark.parametrize(('argument', 'code'), [('--help', 0), ('--no-such-option', 2)])
+def test_help_and_argument_errors_come_before_torch_is_imported(tool, argument, code):
+    command = [sys.executable, '-X', 'importtime', f'tools/{tool}.py', argument]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    imported = re.findall(r'\| +(\S+)$', done.stderr, flags=re.MULTILINE)
+    assert done.returncode == code and 'argparse' in imported and 'torch' not in imported
+
+
+@pytest.mark.parametrize('kind', [positive, fraction, folder, file])
+def test_values_that_do_not_fit_are_named(kind, tmp_path):
+    (tmp_path / 'file').touch()
+    good, bad, message = {
+        positive: ('3', ['0', '-1', '1.5', 'x'], 'expected a positive integer, got'),
+        fraction: ('0.3', ['30', '-0.1', 'nan', 'x'], 'expected a number from 0 to 1, got'),
+        folder: (tmp_path / 'new', [tmp_path / 'file', tmp_path / 'file/below'], 'file is a file, expected a folder'),
+        file: (tmp_path / 'new/page.html', [tmp_path], 'is a folder, expected a file'),
+    }[kind]
+    kind(str(good))
+    for value in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            kind(str(value))
+
+
+def test_options_are_read_as_mmengine_reads_them():
+    parser = make_parser('')
+    add_config(parser)
+    options = ['--cfg-options', 'a.b=1', 'c=[1,(2,x)]', 'd=None', '--cfg-options', 'e=x=y', 'a.b=true']
+    args = parser.parse_args(['config.py', *options])
+    assert args.cfg_options == {'a.b': True, 'c': [1, (2, 'x')], 'd': None, 'e': 'x=y'}
+    assert not args.traceback
