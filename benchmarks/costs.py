@@ -17,8 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from plan import HERE
 from mmengine.config import Config
+from plan import HERE
 from torch import nn
 
 from daga_mm.backbones import DAGAViT
@@ -94,37 +94,28 @@ def measure(args: argparse.Namespace) -> list[dict]:
     else:
         peaks = [peak_mb(case, args) for case in args.cases]
     models = {case: functions(case, args) for case in args.cases}
-    times: dict[str, dict[str, list[tuple[float, float]]]] = {case: {kind: [] for kind in KINDS} for case in args.cases}
-    for round in range(args.repeats + 1):
-        for case, (_, runs) in models.items():
-            for kind in KINDS:
-                taken = seconds(runs[kind], args.device)
-                times[case][kind] += [taken] if round else []  # the first warms up
+    times = {(case, kind): [] for case in args.cases for kind in KINDS}
+    for turn in range(args.repeats + 1):
+        for case, kind in times:
+            taken = seconds(models[case][1][kind], args.device)
+            if turn:  # the first warms up
+                times[case, kind].append(taken)
+    shared = dict(arch=args.arch, size=args.size, batch=args.batch, dtype=args.dtype, threads=args.threads)
+    shared |= dict(device=torch.cuda.get_device_name() if args.device == 'cuda' else 'cpu', torch=torch.__version__)
+    bases = [name for name in ('frozen', 'full') if name in args.cases]
     lines = []
-    clock = 0 if args.device == 'cuda' else 1
     for case, peak in zip(args.cases, peaks, strict=True):
-        model, _ = models[case]
-        line = dict(case=case, arch=args.arch, size=args.size, batch=args.batch, dtype=args.dtype, device=device_name(args))
-        line |= dict(threads=args.threads, torch=torch.__version__, rounds=args.repeats)
-        line['trained'] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        trained = sum(p.numel() for p in models[case][0].parameters() if p.requires_grad)
+        line = dict(case=case, trained=trained, **shared)
         for kind in KINDS:
-            walls, processes = zip(*times[case][kind], strict=True)
-            line[f'{kind}_s'] = round(statistics.median(walls), 4)
-            line[f'{kind}_process_s'] = round(statistics.median(processes), 4)
-            for base in ('frozen', 'full'):
-                if base in times:
-                    pairs = zip(times[case][kind], times[base][kind], strict=True)
-                    line[f'{kind}_to_{base}'] = round(statistics.median(a[clock] / b[clock] for a, b in pairs), 3)
-        line['step_mb'] = round(peak)
-        if 'frozen' in args.cases:
-            line['step_mb_to_frozen'] = round(peak / peaks[args.cases.index('frozen')], 2)
+            line[f'{kind}_s'] = round(statistics.median(wall for wall, _ in times[case, kind]), 4)
+            clock = 0 if args.device == 'cuda' else 1
+            for base in bases:
+                ratios = [a[clock] / b[clock] for a, b in zip(times[case, kind], times[base, kind], strict=True)]
+                line[f'{kind}_to_{base}'] = round(statistics.median(ratios), 3)
+        line |= dict(step_mb=round(peak), **{f'step_mb_to_{b}': round(peak / peaks[args.cases.index(b)], 2) for b in bases})
         lines.append(line)
     return lines
-
-
-def device_name(args: argparse.Namespace) -> str:
-    """What computes."""
-    return torch.cuda.get_device_name() if args.device == 'cuda' else 'cpu'
 
 
 def main() -> None:

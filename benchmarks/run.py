@@ -71,7 +71,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
     with output.open('w') as file:
         command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', folder / 'config.py']
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)  # with the peak memory of this child alone
+        _, status, usage = os.wait4(process.pid, 0)  # with the time and memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
     line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, arch=config.trunk.arch)
     if process.returncode:
@@ -81,15 +81,14 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         raise RuntimeError(f'{last} ({output})')
     log = [json.loads(one) for path in folder.glob('*/vis_data/scalars.json') for one in path.read_text().splitlines()]
     metrics = next(one for one in reversed(log) if config.benchmark.score in one)
-    steps = sorted(one['time'] - one['data_time'] for one in log if 'loss' in one)
     return line | dict(
         score=metrics[config.benchmark.score],
         metrics={name: value for name, value in metrics.items() if name not in ('time', 'data_time', 'step')},
         trained=trained_parameters(config.model.backbone),
         trunk=next(one['trunk'] for one in log if 'trunk' in one),
         seconds=round(time.perf_counter() - start, 1),
-        step_seconds=round(steps[len(steps) // 2], 4),
-        peak_mb=round(max(one['memory'] for one in log if 'memory' in one) if device == 'cuda' else usage.ru_maxrss / 1024),
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
+        peak_mb=max(one['memory'] for one in log if 'memory' in one) if device == 'cuda' else usage.ru_maxrss // 1024,
         device=torch.cuda.get_device_name() if device == 'cuda' else 'cpu',
         torch=torch.__version__,
     )

@@ -5,7 +5,8 @@ benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit=
 classes = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist')
 unlabelled = 11
 data = dict(
-    type='mmseg.BaseSegDataset', data_root='{{$CAMVID_ROOT:data/camvid}}', metainfo=dict(classes=classes), img_suffix='.jpg'
+    type='mmseg.BaseSegDataset', data_root='{{$CAMVID_ROOT:data/camvid}}', metainfo=dict(classes=classes), img_suffix='.jpg',
+    ignore_index=unlabelled,
 )
 
 model = dict(

@@ -36,3 +36,10 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
+
+epochs = 6
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.04, begin=0, end=0.3 * epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-4, begin=0.3 * epochs, end=epochs, convert_to_iter_based=True),
+]
