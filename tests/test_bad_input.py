@@ -28,12 +28,13 @@ from daga_mm.cli.config import load_config, path_names, require_work_dir
 from daga_mm.cli.data import require_data
 from daga_mm.cli.parser import add_config, make_parser
 from daga_mm.cli.runs import build_runner
-from daga_mm.engine import RunError, check_pipelines
+from daga_mm.engine import RunError, Runner, check_pipelines
 from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .compat.test_safe_load import Call
 from .configs.shrink import shrink
 from .conftest import REPOSITORY, TINY
+from .engine.toys import Line
 from .tools.conftest import call, load_converter, load_tool
 
 CONFIGS = {
@@ -129,8 +130,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def place(tmp_path, data, monkeypatch):
     for name in path_names():
-        monkeypatch.setenv(name.upper(), 'to be removed again after the test')
-        monkeypatch.delenv(name.upper())
+        monkeypatch.delenv(name.upper(), raising=False)
     return Place(tmp_path, data)
 
 
@@ -392,6 +392,13 @@ def boxes(box: list[float]) -> Callable[[Path], Any]:
     return change
 
 
+def toy(place: Place, config: Config) -> Runner:
+    """A runner of the config's data sets and evaluators, with a model that takes no time to build."""
+    names = ('default_scope', 'val_cfg', 'val_dataloader', 'val_evaluator', 'log_level')
+    options = {name: config[name] for name in names}
+    return Runner(Line(), str(place.path / 'run'), experiment_name=f'toy {next(NUMBERS)}', **options)
+
+
 def loader(task: str, change: Callable[[Path], Any], **options: Any) -> Callable[[Place], Any]:
     """The data loader of the training images, of a copy that was changed."""
 
@@ -399,9 +406,52 @@ def loader(task: str, change: Callable[[Path], Any], **options: Any) -> Callable
         root = place.copy(task)
         change(root)
         config = place.config(task, root, **options)
-        place.runner(config).build_dataloader(config.train_dataloader)
+        toy(place, config).build_dataloader(config.train_dataloader)
 
     return mistake
+
+
+def edited(change: Callable[[dict], Any], split: str = 'train') -> Callable[[Path], Any]:
+    """Change the content of an annotation file."""
+
+    def change_file(root: Path) -> None:
+        path = root / f'annotations/instances_{split}2017.json'
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return change_file
+
+
+def without_field(kind: str, name: str, split: str = 'train') -> Callable[[Path], Any]:
+    return edited(lambda content: [entry.pop(name) for entry in content[kind]], split)
+
+
+def evaluation(task: str, change: Callable[[Path, Any], Any]) -> Callable[[Place], Any]:
+    """The validation of a run, of a copy of the data and a config that were changed."""
+
+    def mistake(place: Place) -> None:
+        root = place.copy(task)
+        config = place.config(task, root)
+        change(root, config)
+        assert toy(place, config).val_loop
+
+    return mistake
+
+
+def measured_on(split: str, change: Callable[[Path], Any] = lambda root: None) -> Callable[[Path, Any], Any]:
+    """Let the evaluator have a changed copy of the annotations of a split, and the data set those of the validation."""
+
+    def spoil(root: Path, config: Any) -> None:
+        shutil.copytree(root, root / 'copy')
+        change(root / 'copy')
+        config.val_evaluator.ann_file = str(root / f'copy/annotations/instances_{split}2017.json')
+
+    return spoil
+
+
+def nameless(root: Path, config: Any) -> None:
+    config.val_dataloader.dataset.type = 'BaseSegDataset'
 
 
 def with_category(name: str, every: bool) -> Callable[[Path], Any]:
@@ -427,22 +477,45 @@ IMAGE, MAP, CLASS_IMAGE = 'images/training/*', 'annotations/training/*', 'train/
 DEPTH = 'annotations/train/*'
 COCO = 'annotations/instances_val2017.json'
 FILES: Mistakes = {
-    'cut off': (spoilt('seg', IMAGE, cut), r'images/training/\S+\.jpg can not be read as an image: it is damaged'),
+    'cut off': (spoilt('seg', IMAGE, cut), r'images/training/\S+\.jpg cannot be read as an image: it is damaged'),
+    'half of a JPEG': (spoilt('seg', IMAGE, halved), r'images/training/\S+\.jpg cannot be read as an image: it is damaged'),
     'empty': (spoilt('seg', IMAGE, lambda f: f.write_bytes(b'')), r'images/training/\S+\.jpg is empty'),
-    'a web page': (spoilt('cls', CLASS_IMAGE, lambda f: f.write_text('<html>')), 'class0/0.png can not be read as an image'),
+    'a web page': (spoilt('cls', CLASS_IMAGE, lambda f: f.write_text('<html>')), 'class0/0.png cannot be read as an image'),
     'no map': (spoilt('seg', MAP, lambda f: f.unlink()), r'no file \S+annotations/training/\S+\.png'),
-    'a map cut off': (spoilt('seg', MAP, lambda f: f.write_bytes(f.read_bytes()[:60])), r'annotations/training/\S+\.png can not'),
+    'a map cut off': (spoilt('seg', MAP, lambda f: f.write_bytes(f.read_bytes()[:60])), r'annotations/training/\S+\.png cannot'),
     'labels that are no class': (spoilt('seg', MAP, paint(200)), r'training/\S+\.png has the label 199, .*classes 0 to 149'),
     'labels of nothing': (spoilt('seg', MAP, paint(0)), WORKS),
     'labels for every class': (spoilt('seg', MAP, paint(150)), WORKS),
     'a map of another size': (spoilt('seg', MAP, pixels((32, 48))), r'training/\S+\.png has 32×48 pixels, its image .* 64×64'),
+    'a map in colours': (
+        spoilt('seg', MAP, pixels((64, 64, 3))), r'training/\S+\.png is a picture of 3 colour channels, expected one channel'),
     'depth of another size': (spoilt('depth', DEPTH, pixels((32, 48), np.uint16)), r'depth map \S+ has 32×48 pixels, its image'),
     'depth in colours': (spoilt('depth', DEPTH, pixels((480, 640, 3))), r'depth map \S+ has shape \(480, 640, 3\)'),
-    'depth cut off': (spoilt('depth', DEPTH, cut), r'depth\S+\.png can not be read as an image'),
+    'depth cut off': (spoilt('depth', DEPTH, cut), r'depth\S+\.png cannot be read as an image'),
     'of a suffix that is not looked for': (loader('seg', as_bmp), 'ADE20KDataset has found no image: data_root .*img_suffix'),
     'a category that is no class': (
         loader('det', with_category('x', every=False)), r'train2017.json has \d+ of the \d+ classes of .*metainfo.classes'),
     'no category that is a class': (loader('det', with_category('x', every=True)), 'found no image.*metainfo.classes'),
+    'no categories': (
+        loader('det', edited(lambda content: content.pop('categories'))), r'train2017.json has no categories, expected'),
+    'no boxes in annotations': (
+        loader('det', without_field('annotations', 'bbox')), r'train2017.json: annotations have no bbox, expected id, image_id'),
+    'no sizes of images': (loader('det', without_field('images', 'width')), r'train2017.json: images have no width, expected id'),
+    'no masks for a mask head': (
+        loader('det', without_field('annotations', 'segmentation')),
+        r'train2017.json has boxes without masks .*, the first in .*\.jpg, and the pipeline loads masks: .*with_mask=False'),
+    'categories in another order than the classes': (
+        loader('det', edited(lambda content: content['categories'].reverse())),
+        r"train2017.json has the classes in another order .*classes=\('toothbrush', 'hair drier', .*'person'\)"),
+    'annotations of other images for the evaluator': (
+        evaluation('det', measured_on('train')),
+        r'the ann_file of CocoMetric does not have 1 of the 1 images of the data set, the first .*val_evaluator.ann_file'),
+    'the same annotations elsewhere for the evaluator': (evaluation('det', measured_on('val')), WORKS),
+    'no masks for the evaluator': (
+        evaluation('det', measured_on('val', without_field('annotations', 'segmentation', 'val'))),
+        r"CocoMetric: annotation \d+ has no segmentation, which metric=\['bbox', 'segm'\] needs"),
+    'classes without names': (
+        evaluation('seg', nameless), r'BaseSegDataset has no names of classes, and IoUMetric needs them: .* metainfo=dict\(classes'),
     'no workers that could stay': (loader('cls', lambda root: None, **{'train_dataloader.persistent_workers': True}), WORKS),
     'grey': (spoilt('cls', CLASS_IMAGE, pixels((40, 40))), WORKS),
     'with alpha': (spoilt('cls', CLASS_IMAGE, pixels((40, 40, 4))), WORKS),
@@ -517,7 +590,7 @@ CHECKPOINTS: Mistakes = {
     'weights alone, to resume': (
         resume(weights), r'model\.pth is not one to resume from: it has no optimizer, .*load_from=.*without --resume'),
     'a head for fewer classes': (
-        lambda p: p.train(**{'model.head.num_classes': 9}), 'CustomDataset has 10 classes, model.head 9: set its num_classes'),
+        lambda p: p.train(**{'model.head.num_classes': 9}), 'CustomDataset has 10 classes, model.head 9: set num_classes'),
     'no weights at all': (
         lambda p: p.train(**{'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='nowhere.pth', _delete_=True)}),
         r'no weights at nowhere\.pth.*docs/weights\.md'),
@@ -568,7 +641,7 @@ def test_a_broken_image_ends_a_training_in_one_line_from_another_process_too(pla
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     # OpenCV's own warning comes from the loader's process and may arrive after the message
     last = [line for line in done.stderr.strip().splitlines() if not line.startswith('[ WARN:')][-1]
-    assert last.startswith(str(root)) and '0.png can not be read as an image: it is damaged' in last
+    assert last.startswith(str(root)) and '0.png cannot be read as an image: it is damaged' in last
 
 
 INFER: dict[str, tuple[Callable[[Place], list], str]] = {
@@ -577,7 +650,7 @@ INFER: dict[str, tuple[Callable[[Place], list], str]] = {
         lambda p: [p.data / 'cls/test/class0', classifier(p), weights(p), '--device', 'gpu0'], '--device gpu0: .* or take cpu'),
     'no kind of image': (lambda p: [p.file('a.heic'), 'c.py', 'c.pth'], r'a\.heic is no image of a kind that is read: .bmp'),
     'a broken image': (
-        lambda p: [p.file('a.png', 'PNG').parent, classifier(p), weights(p)], r'a\.png can not be read as an image'),
+        lambda p: [p.file('a.png', 'PNG').parent, classifier(p), weights(p)], r'a\.png cannot be read as an image'),
     'a checkpoint that is none': (
         lambda p: [p.data / 'cls/test/class0', classifier(p), p.file('c.pth', '<html>')], r'c\.pth is a web page'),
     'code': (

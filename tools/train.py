@@ -37,7 +37,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dry-run',
         action='store_true',
-        help='make a few steps, write a checkpoint and read it back, say what memory and time a run takes, and leave',
+        help='make a few steps, validate on one batch, draw one picture, write a checkpoint and read it back, report '
+        'the memory and time of a run, and leave',
     )
     add_run_options(parser)
     return parser.parse_args()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from ..adapters import Context, Guidance, block_indices, build_adapters
 from ..layers import normalize_map
 from ..registry import MODELS
 from .checkpoints import KEY, TrunkId, backbone_prefix, below, compare, fingerprint, load_trunk, read_weights
+from .token_cache import TokenCache
 from .trunk import build_trunk
 
 OUT_TYPES = ('featmap', 'cls_token', 'cls_avg')
@@ -75,6 +76,9 @@ class DAGAViT(BaseModule):
             patch.
         with_image: Put the image itself in front of the outputs, for a neck with a spatial prior.
         frozen: False trains the trunk too, the full fine-tuning baseline; ``adapter`` must be None.
+        trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half the
+            memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the backbone
+            runs under one of its own.
         with_cp: Recompute activations in the backward pass, to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or one of our checkpoints.
             None leaves the trunk random, which is for tests.
@@ -97,6 +101,7 @@ class DAGAViT(BaseModule):
         out_type: Literal['featmap', 'cls_token', 'cls_avg'] = 'featmap',
         with_image: bool = False,
         frozen: bool = True,
+        trunk_dtype: Literal['bfloat16'] | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -104,10 +109,12 @@ class DAGAViT(BaseModule):
             raise ValueError(f"init_cfg is {init_cfg}, expected dict(type='Pretrained', checkpoint=PATH) or None")
         if out_type not in OUT_TYPES:
             raise ValueError(f'out_type is {out_type!r}, expected one of {", ".join(map(repr, OUT_TYPES))}')
+        if trunk_dtype not in (None, 'bfloat16') or (trunk_dtype and not frozen):
+            raise ValueError(f"trunk_dtype is {trunk_dtype!r}, expected None, or 'bfloat16' for a frozen trunk")
         if adapter and not frozen:
             raise ValueError(f'frozen=False trains the whole trunk, without an adapter: set adapter=None, not {adapter}')
         super().__init__(init_cfg)
-        self.trunk = trunk = build_trunk(arch, source)
+        self.trunk = trunk = build_trunk(arch, source, trunk_dtype and torch.bfloat16)
         self.arch = trunk.arch
         self.source = source
         self.embed_dims = trunk.embed_dims
@@ -116,6 +123,7 @@ class DAGAViT(BaseModule):
         self.out_type = out_type
         self.with_image = with_image
         self.frozen = frozen
+        self.trunk_dtype = trunk_dtype
         self.with_cp = with_cp
         if out_type != 'featmap' and not trunk.has_class_token:
             raise ValueError(f"{trunk.arch} has no class token for out_type={out_type!r}: use out_type='featmap'")
@@ -126,6 +134,7 @@ class DAGAViT(BaseModule):
             self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
         self._record: Record | None = None
+        self.token_cache: TokenCache | None = None  # see TokenCacheHook
         self.trunk_id: TrunkId | None = None  # of the pretrained weights, once they are loaded
         for one in self._all_adapters():
             one.attach(trunk)
@@ -145,6 +154,8 @@ class DAGAViT(BaseModule):
         for name, parameter in self.trunk.named_parameters():
             trained = not self.frozen or any(adapter.trains(name) for adapter in self._all_adapters())
             parameter.requires_grad_(trained and not name.startswith(unused))
+            if parameter.requires_grad and self.trunk_dtype and parameter.dtype == torch.bfloat16:
+                raise ValueError(f'{self._adapter_names()} trains {name}, which trunk_dtype stores in bfloat16: remove it')
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'DAGAViT':
@@ -212,6 +223,8 @@ class DAGAViT(BaseModule):
             untouched = self.frozen and not self.trained_in_trunk()
             weights = fingerprint(below(given, 'model.')) if untouched and wanted is None else 'unknown'
             self.trunk_id = wanted or TrunkId(self.arch, self.source, weights, 'a checkpoint')
+        if self.trunk_dtype is None and any(value.dtype == torch.bfloat16 for value in given.values()):
+            raise ValueError("the checkpoint holds its trunk rounded to bfloat16: set backbone.trunk_dtype='bfloat16'")
         problems = compare(expected, given)
         if problems:
             raise ValueError(f'the trunk in the checkpoint is not a {self.arch} of {self.source}:\n{problems}')
@@ -329,25 +342,41 @@ class DAGAViT(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> a tuple with one entry per out_index, the images in front if ``with_image``."""
-        outputs = self.run_rest(self.run_prefix(images))
+        with self._precision(images.device.type):
+            outputs = self.run_rest(self.run_prefix(images))
         return (images, *outputs) if self.with_image else outputs
+
+    def _precision(self, device: str) -> AbstractContextManager:
+        if self.trunk_dtype is None:
+            return nullcontext()
+        if not torch.is_autocast_enabled(device):
+            return torch.autocast(device, torch.bfloat16)
+        if torch.get_autocast_dtype(device) != torch.bfloat16:
+            found = torch.get_autocast_dtype(device)
+            raise ValueError(f"trunk_dtype='bfloat16' under {found} autocast, expected bfloat16: optim_wrapper.dtype")
+        return nullcontext()
 
     def run_prefix(self, images: Tensor) -> Prefix:
         """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
         self._require_trunk()
         padded = self._pad(images)
+        if self.token_cache is None or not self.frozen or not self._with_adapters or self._record is not None:
+            return self._run_prefix(padded)
+        return self._cached_prefix(padded, self.token_cache)
+
+    def _run_prefix(self, padded: Tensor) -> Prefix:
+        first, last = self.first_block, self.out_indices[-1]
         tokens, positions = self.trunk.embed(padded)
         done = Prefix(tokens, positions, self._grid(padded))
-        first = self.first_block
         asked = {name: one.guidance for name, one in self.adapters.items() if one.guidance and self._with_adapters}
         layers = {guidance.layer for guidance in asked.values() if guidance.scale == 1}
         rows: dict[int, Tensor] = {}
-        for index in range(min(first, self.out_indices[-1] + 1)):
+        for index in range(min(first, last + 1)):
             if index in layers or ((index == first - 1 or self._record) and self._reads(index)):
                 tokens, rows[index] = self.trunk.block_with_attention(index, tokens, positions)
             else:
                 tokens = self.trunk.block(index, tokens, positions)
-            if index < first - 1:  # after block first - 1 adapters may change them
+            if not self._adapts_after(index):
                 self._note(index, tokens, tokens, rows.get(index))
                 if index in self.out_indices:
                     done.outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
@@ -361,17 +390,56 @@ class DAGAViT(BaseModule):
             done.guidance[name] = self._map(row, grid, self.adapters[name].reads)
         return done
 
+    def _cached_prefix(self, padded: Tensor, cache: TokenCache) -> Prefix:
+        """The same, where images that were seen before are read from disk."""
+        keys = [cache.key(image, self._prefix_identity(padded.device.type)) for image in padded]
+        entries = [cache.load(key) for key in keys]
+        missing = [number for number, entry in enumerate(entries) if entry is None]
+        if missing:
+            with torch.no_grad():
+                found = self._run_prefix(padded[missing])
+            tensors = {f'outputs.{index}': output for index, output in found.outputs.items()}
+            tensors |= {f'guidance.{name}': map_ for name, map_ in found.guidance.items()}
+            if len(found.outputs) < len(self.out_indices):  # else nothing is left to run
+                tensors |= {'tokens': found.tokens, 'attention': found.attention}
+            for row, number in enumerate(missing):
+                entries[number] = {name: t[row].cpu() for name, t in tensors.items() if t is not None}
+                cache.save(keys[number], entries[number])
+        whole = {name: torch.stack([entry[name] for entry in entries]).to(padded.device) for name in entries[0]}
+        tokens, positions = padded, None
+        if 'tokens' in whole:
+            tokens, positions = whole['tokens'], self.trunk.embed(padded)[1]
+        return Prefix(
+            tokens,
+            positions,
+            self._grid(padded),
+            whole.get('attention'),
+            below(whole, 'guidance.'),
+            {int(index): output for index, output in below(whole, 'outputs.').items()},
+        )
+
+    def _prefix_identity(self, device: str) -> str:
+        """All that an image's prefix depends on beside the image."""
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        read = {name: (one.reads, one.guidance) for name, one in self.adapters.items() if one.reads != 'nothing'}
+        parts = (self.trunk_id, self.out_indices, self.out_type, self.first_block, read, self.trunk_dtype, precision)
+        return repr(parts)
+
     def run_rest(self, done: Prefix) -> tuple[Tensor, ...]:
         """Run the adapted blocks: `Prefix` -> outputs, one per out_index."""
         first, outputs, tokens = self.first_block, dict(done.outputs), done.tokens
         for index in range(max(first - 1, 0), self.out_indices[-1] + 1):
-            if index < first:
-                tokens = self._run(self._after_block, index, tokens, done.attention, done)
-            else:
+            if index >= first:
                 tokens = self._run(self._adapted_block, index, tokens, done)
-            if index in self.out_indices:
+            elif self._adapts_after(index):
+                tokens = self._run(self._after_block, index, tokens, done.attention, done)
+            if index in self.out_indices and index not in outputs:
                 outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
         return tuple(outputs[index] for index in self.out_indices)
+
+    def _adapts_after(self, index: int) -> bool:
+        """Whether an adapter may change the tokens that leave this block."""
+        return any(index in one.layers and not one.works_inside for one in self._all_adapters())
 
     def _adapted_block(self, index: int, tokens: Tensor, done: Prefix) -> Tensor:
         """One block and what adapters do in it and after it. All of it is recomputed together, hooks included."""
@@ -430,7 +498,7 @@ class DAGAViT(BaseModule):
         self._require_trunk()
         self.trunk.tap(self.guidance_layer)
         padded = self._pad(images)
-        with torch.no_grad(), self.without_adapters():
+        with torch.no_grad(), self.without_adapters(), self._precision(images.device.type):
             tokens, positions = self.trunk.embed(padded)
             row = self._untouched_attention(tokens, positions, 0, self.guidance_layer)
         attention = row.mean(dim=1)[:, self.trunk.num_prefix_tokens :].unflatten(1, self._grid(padded))

@@ -1,6 +1,7 @@
 """Trunks of timm: its ViT and EVA families. DINOv3 is an EVA model there."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ..registry import TRUNKS
+from .dinov2_positions import resample_positions
 from .dinov3_formats import to_official
 from .trunk import Trunk
 
@@ -53,6 +55,7 @@ class TimmTrunk(Trunk):
         self.num_prefix_tokens = model.num_prefix_tokens
         self.num_heads = getattr(getattr(model.blocks[0], 'attn', None), 'num_heads', 0)
         self.has_class_token = model.cls_token is not None
+        self.is_dinov2 = 'dinov2' in arch
         for block in model.blocks:
             if isinstance(getattr(block, 'attn', None), EvaAttention):
                 _call_projection(block.attn)
@@ -74,9 +77,17 @@ class TimmTrunk(Trunk):
 
     def embed(self, images: Tensor) -> tuple[Tensor, Any]:
         tokens = self.model.patch_embed(images)
+        if self.is_dinov2 and not self.model.num_reg_tokens:  # with registers timm resamples as the official code does
+            return self._add_dinov2_positions(tokens), None
         embedded = self.model._pos_embed(tokens)  # EVA models return (tokens, rotary positions)
         tokens, positions = embedded if isinstance(self.model, Eva) else (embedded, None)
         return self.model.norm_pre(tokens), positions
+
+    def _add_dinov2_positions(self, patches: Tensor) -> Tensor:
+        model = self.model
+        positions = resample_positions(model.pos_embed, tuple(patches.shape[1:3]))
+        tokens = torch.cat([model.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)], dim=1)
+        return model.norm_pre(model.pos_drop(tokens + positions))
 
     def block(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
         return self.model.blocks[index](tokens, **self._rope(index, positions))
@@ -121,7 +132,7 @@ class TimmTrunk(Trunk):
         return getattr(self.model, 'rope', None)
 
     def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
-        """Official and Hugging Face DINOv3, timm's own files, and all that timm's filter of the family converts."""
+        """Official and Hugging Face DINOv3, official DINOv2, timm's own files, and all that timm's filter of the family converts."""
         state = to_official(state)
         model = self.model
         official = 'storage_tokens' in state
@@ -131,6 +142,8 @@ class TimmTrunk(Trunk):
             raise ValueError(
                 f'{origin} has patches of {patch_embed.shape[-1]} pixels, the trunk {self.arch} of {self.patch_size}'
             )
+        if self.is_dinov2 and 'pos_embed' in state:
+            self._refuse_other_grid(state['pos_embed'], origin)
         if official:
             self._refuse_lost_biases(state, origin)
         family = eva if isinstance(model, Eva) else vision_transformer
@@ -144,6 +157,16 @@ class TimmTrunk(Trunk):
                 # timm publishes DINOv3 without qkv biases where they are all zero.
                 converted[key] = torch.zeros_like(value)
         return converted
+
+    def _refuse_other_grid(self, positions: Tensor, origin: str) -> None:
+        """timm would resample DINOv2's positions while loading, and with antialiasing; the official code refuses them."""
+        side = math.isqrt(positions.shape[1])  # with or without the class token
+        rows, columns = self.model.patch_embed.grid_size
+        if (side, side) != (rows, columns):
+            raise ValueError(
+                f'{origin} has positions for {side}×{side} patches, the trunk {self.arch} for {rows}×{columns}: give '
+                f'arch img_size={side * self.patch_size}; images of any size are taken, positions are resampled to each'
+            )
 
     def _refuse_lost_biases(self, state: Mapping[str, Tensor], origin: str) -> None:
         """timm keeps no key biases, and some of its variants no qkv biases: only zeros may be dropped."""

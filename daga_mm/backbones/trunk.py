@@ -225,13 +225,15 @@ class _Tap(nn.Module):
                 raise _Enough
 
 
-def build_trunk(arch: str | dict, source: str = 'timm') -> Trunk:
+def build_trunk(arch: str | dict, source: str = 'timm', dtype: torch.dtype | None = None) -> Trunk:
     """Build a randomly initialised trunk.
 
     Args:
         arch: A name, or a dict with the name under ``name`` and changes to the architecture beside it, e.g.
             ``dict(name='dinov3_vits16', embed_dim=96, depth=6, num_heads=3)``.
         source: A name in ``TRUNKS``: 'timm' or 'dinov3'.
+        dtype: Of the weights of linear and convolution layers. They are built in it, without a copy in float32. All
+            else stays in float32.
 
     Raises:
         ValueError: Unknown source or architecture.
@@ -246,4 +248,22 @@ def build_trunk(arch: str | dict, source: str = 'timm') -> Trunk:
     family = TRUNKS.get(source)
     if family is None:
         raise ValueError(f'source is {source!r}, expected one of {", ".join(map(repr, sorted(TRUNKS.module_dict)))}')
-    return family(name, **options)
+    if dtype is None:
+        return family(name, **options)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        trunk = family(name, **options)
+    finally:
+        torch.set_default_dtype(before)
+    _widen(trunk, dtype)
+    return trunk
+
+
+def _widen(trunk: nn.Module, dtype: torch.dtype) -> None:
+    """Convert to float32 what was built in ``dtype``, all but the weights of linear and convolution layers."""
+    for module in trunk.modules():
+        kept = module._parameters.get('weight') if isinstance(module, nn.Linear | nn.Conv2d) else None
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and tensor is not kept and tensor.dtype == dtype:
+                tensor.data = tensor.data.float()

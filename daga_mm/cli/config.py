@@ -96,8 +96,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 
 def _like(path: Path) -> str:
     """The config whose file name is nearest, as the end of a message."""
-    files = {file.name: file for file in (*CONFIGS.rglob('*.py'), *path.parent.glob('*.py'))}
-    return ''.join(f': do you mean {files[name]}?' for name in get_close_matches(path.name, files, n=1))
+    files = {file.stem: file for file in (*CONFIGS.rglob('*.py'), *path.parent.glob('*.py'))}
+    return ''.join(f': do you mean {files[name]}?' for name in get_close_matches(path.stem, files, n=1))
 
 
 def _spell_out_arch(options: Iterable[str], config: Config) -> None:

@@ -64,22 +64,22 @@ def _nearest(error: Exception) -> str:
         return ''
     innermost = building[-1]
     if innermost['obj_cls'] is None and isinstance(error, KeyError):
-        known, wrong = _registered(innermost['registry']), [innermost['obj_type']]
+        known, wrong = _registered(innermost['registry']), [innermost['obj_type'].rpartition('.')[2]]
     elif innermost['obj_cls'] is not None and isinstance(error, TypeError):
-        known = _parameters(innermost['obj_cls'])
+        known = {name: name for name in _parameters(innermost['obj_cls'])}
         wrong = [name for name in innermost['args'] if name not in known]
     else:
         return ''
-    close = [match for name in wrong for match in get_close_matches(name, known, n=1)]
+    close = [known[match] for name in wrong for match in get_close_matches(name, known, n=1)]
     return f': do you mean {", ".join(close)}?' * bool(close)
 
 
-def _registered(registry: Any) -> set[str]:
-    """The names that a registry and its parents know, and those of other packages with their scopes."""
-    names = set()
+def _registered(registry: Any) -> dict[str, str]:
+    """The names of a registry and its parents, and those of other packages, as a config gives them: with the scope."""
+    names: dict[str, str] = {}
     while registry is not None:
-        names |= {*registry.module_dict}
-        names |= {f'{scope}.{name}' for scope, child in registry.children.items() for name in child.module_dict}
+        others = {name: f'{scope}.{name}' for scope, child in registry.children.items() for name in child.module_dict}
+        names = others | {name: name for name in registry.module_dict} | names
         registry = registry.parent
     return names
 

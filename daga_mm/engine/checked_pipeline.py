@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from mmengine.dataset import Compose
 
@@ -36,13 +35,10 @@ class CheckedPipeline(Compose):
         """The item that the pipeline makes of a data set's entry."""
         files = [data[key] for key in FILES if data.get(key)]
         try:
-            item = self._transform(data)
+            item = self._transform(data, files)
         except RunError:
             raise
         except Exception as error:
-            fault = next(filter(None, map(image_fault, files)), None)
-            if fault is not None:
-                raise RunError(fault) from error
             if files:
                 error.add_note(f'It happened to {" and ".join(files)}')
             raise
@@ -51,21 +47,22 @@ class CheckedPipeline(Compose):
             self._require_known(sample, files)
         return item
 
-    def _transform(self, data: dict) -> Any:
+    def _transform(self, data: dict, files: list[str]) -> Any:
         compared = False
         for transform in self.transforms:
-            data = transform(data)
+            try:
+                data = transform(data)
+            except Exception as error:
+                backend = getattr(transform, 'imdecode_backend', 'cv2')
+                fault = next(filter(None, (image_fault(file, backend) for file in files)), None)
+                if fault is None:
+                    raise
+                raise RunError(fault) from error
             if data is None:  # the data set takes another image
                 return None
             if not compared and {'gt_seg_map', 'ori_shape'} <= data.keys():
                 compared = True
-                size, expected = data['gt_seg_map'].shape[:2], tuple(data['ori_shape'][:2])
-                if size != expected:
-                    raise RunError(
-                        '{} has {}×{} pixels, its image {} {}×{}'.format(
-                            data['seg_map_path'], *size, data['img_path'], *expected
-                        )
-                    )
+                _require_map(data)
         return data
 
     def _require_known(self, sample: Any, files: list[str]) -> None:
@@ -115,13 +112,42 @@ def _labels(sample: Any) -> Iterator[torch.Tensor]:
         yield sample.gt_label
 
 
-def image_fault(path: str | Path) -> str | None:
-    """What is wrong with the file of an image; None if nothing is, or if it is of a kind that is not looked into."""
+def _require_map(data: dict) -> None:
+    """A map has one number for each pixel of its image."""
+    path, (*size,) = data['seg_map_path'], data['gt_seg_map'].shape
+    if len(size) == 3 and size[2] in (3, 4):
+        raise RunError(
+            f'{path} is a picture of {size[2]} colour channels, expected one channel with the number of the class of '
+            'each pixel: convert its colours to numbers'
+        )
+    expected = [*data['ori_shape'][:2]]
+    if size[:2] != expected:
+        found, wanted = ('×'.join(map(str, one)) for one in (size[:2], expected))
+        raise RunError(f'{path} has {found} pixels, its image {data["img_path"]} {wanted}')
+
+
+def image_fault(path: str | Path, backend: str = 'cv2') -> str | None:
+    """What is wrong with the file of an image; None if nothing is, or if it is of a kind that is not looked into.
+
+    Args:
+        path: The file.
+        backend: mmcv's name of the library that decodes it.
+    """
     path = Path(path)
     if not path.is_file():
         return f'no file {path}'
     if not path.stat().st_size:
         return f'{path} is empty'
-    if path.suffix.lower() in IMAGES and cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
-        return f'{path} can not be read as an image: it is damaged or something else; fetch it again, or take it out'
+    if path.suffix.lower() in IMAGES and not _is_readable(path, backend):
+        return f'{path} cannot be read as an image: it is damaged or of another kind. Download it again or remove it'
     return None
+
+
+def _is_readable(path: Path, backend: str) -> bool:
+    """As mmcv's loaders read it: OpenCV 5 reads the half of a JPEG from a file, and not from bytes."""
+    from mmcv import imfrombytes
+
+    try:
+        return imfrombytes(path.read_bytes(), flag='unchanged', backend=backend) is not None
+    except Exception:  # which type it has is up to the library
+        return False

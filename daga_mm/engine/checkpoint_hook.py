@@ -35,7 +35,8 @@ class CheckpointHook(_CheckpointHook):
         **kwargs: mmengine's: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
 
     Raises:
-        RunError: A checkpoint could not be written, or its weights are not finite.
+        RunError: A checkpoint could not be written, its weights are not finite, or no metric has the name of
+            ``save_best``.
         TypeError: A setting that the hook does not have, which mmengine would find when it first saves.
     """
 
@@ -65,8 +66,18 @@ class CheckpointHook(_CheckpointHook):
         self._together(runner, lambda: super(CheckpointHook, self)._save_checkpoint(runner))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        if self.save_best:
-            self._together(runner, lambda: self._replace_best(runner, metrics))
+        if not self.save_best:
+            return
+        if not metrics:  # as of a detector that finds nothing yet
+            runner.logger.warning('The validation has measured nothing: no best checkpoint is saved')
+            return
+        unknown = [name for name in self.key_indicators if name != 'auto' and name not in metrics]
+        if unknown:
+            raise RunError(
+                f'save_best is {", ".join(unknown)}, and the validation measures {", ".join(metrics)}: name one of '
+                'these in default_hooks.checkpoint.save_best'
+            )
+        self._together(runner, lambda: self._replace_best(runner, metrics))
 
     def _together(self, runner: Runner, save: Callable[[], None]) -> None:
         share_buffers(runner.model)  # the other ranks go on from what is saved, as after a resume

@@ -3,8 +3,9 @@
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +16,7 @@ from mmengine.dist import barrier, broadcast_object_list, get_world_size, is_mai
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
 from ..compat import load_checkpoint_file
 from ..errors import RunError
@@ -23,7 +25,9 @@ STEPS = 4  # the first one warms up
 
 
 def dry_run(config: Config, build: Callable[[Config], Runner]) -> str:
-    """Make a few steps of a run, save them, read them back, and estimate what the whole of it takes.
+    """Make a few steps of a run, validate on one batch, save, read back, and estimate what the whole run takes.
+
+    The validation runs with all hooks, and upstream's visualization hooks draw its first image.
 
     Args:
         config: Of the run. Its work dir gets a folder ``.dry_run``, for as long as it is needed.
@@ -38,6 +42,7 @@ def dry_run(config: Config, build: Callable[[Config], Runner]) -> str:
     work_dir = Path(config.work_dir)
     config.work_dir = str(work_dir / '.dry_run')
     config.resume = False
+    ((config.get('default_hooks') or {}).get('checkpoint') or {}).pop('out_dir', None)
     if 'visualizer' in config:
         config.visualizer.vis_backends = None  # nothing is logged to where runs are compared
     hook = _DryRunHook()
@@ -80,7 +85,8 @@ class _DryRunHook(Hook):
             and not (by_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx))
         ):
             return
-        self.report = self._summary(runner)
+        validation = _validation(runner)  # its memory counts too
+        self.report = '\n'.join(filter(None, [self._summary(runner), validation]))
         raise _Enough
 
     def _summary(self, runner: Runner) -> str:
@@ -105,6 +111,43 @@ class _DryRunHook(Hook):
                 f'training    {runner.max_iters:,} steps in {whole}, validation not counted',
             ]
         return '\n'.join(lines)
+
+
+class _OneBatch:
+    """A data loader that ends after its first batch."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self.loader, 1)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+
+def _validation(runner: Runner) -> str:
+    """Validate on one batch and draw its first image; the line about it, empty for a run without validation."""
+    loop: Any = runner.val_loop
+    if loop is None:
+        return ''
+    hooks: list[Any] = [hook for hook in runner.hooks if type(hook).__name__.endswith('VisualizationHook')]
+    for hook in hooks:
+        if hasattr(hook, 'draw'):  # mmdet's and mmseg's
+            hook.draw, hook.interval = True, 1
+        else:  # mmpretrain's draws the first image at any interval
+            hook.enable = True
+    batches, loop.dataloader = len(loop.dataloader), _OneBatch(loop.dataloader)
+    start = time.perf_counter()
+    metrics = loop.run()
+    duration = time.perf_counter() - start
+    return (
+        f'validation  1 of {batches:,} batches in {duration:.1f} s: {", ".join(metrics) or "nothing found to measure"}'
+        + '; one picture drawn' * bool(hooks)
+    )
 
 
 def _peak_memory() -> str:

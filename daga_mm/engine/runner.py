@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, TestLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -11,8 +10,9 @@ from torch.utils.data import DataLoader
 from ..compat import local_file
 from ..errors import RunError, as_run_error
 from ..registry import RUNNERS
-from .checked_pipeline import check_pipelines, classes_of
+from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
+from .dataset_checks import check_data, check_evaluation, reading
 from .errors import run_errors
 
 
@@ -22,7 +22,8 @@ class Runner(_Runner):
 
     - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
-    - A data set has images, no more classes than the model's head, and those of the checkpoint that is tested.
+    - A data set has images, the classes of the model's heads, of its annotations and of the checkpoint that is tested;
+      an evaluator can measure it: see `dataset_checks`.
     - What comes from outside, a full disk or a killed worker of a data loader, is told from a mistake of the program.
     - What ends one process ends all of them with its message.
 
@@ -68,16 +69,13 @@ class Runner(_Runner):
     def build_dataloader(  # type: ignore[override]  # static upstream; loops call it on a runner
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """mmengine's, with data sets that say which file is at fault, and of no more classes than the model's."""
+        """mmengine's, with data sets that fit the model and name a faulty file."""
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             dataloader = {**dataloader, 'persistent_workers': False}  # which PyTorch refuses where there are none
-        try:
+        with reading(dataloader) as files:
             loader = _Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        except ValueError as error:
-            if 'need at least one array to concatenate' not in str(error):  # mmengine's, of a data set of nothing
-                raise
-            raise RunError(_nothing_in(dataloader)) from error
-        return checked(loader, self.model)
+        check_data(loader, self.model, files)
+        return loader
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
@@ -86,6 +84,18 @@ class Runner(_Runner):
         super().scale_lr(optim_wrapper, auto_scale_lr)
         if logged and before:
             logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """mmengine's, with a check that the evaluator fits the data."""
+        built = super().build_val_loop(loop)
+        check_evaluation(built)
+        return built
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """mmengine's, with a check that the evaluator fits the data."""
+        built = super().build_test_loop(loop)
+        check_evaluation(built)
+        return built
 
     def _init_model_weights(self) -> None:
         with as_run_error(OSError, ValueError):
@@ -111,43 +121,3 @@ def require_same_classes(dataset: Any, checkpoint: Any, path: str) -> None:
             f'{path} was trained on other classes than those of {dataset.img_prefix}: what differs is '
             f'{", ".join(map(str, other[:5]))}'
         )
-
-
-def _nothing_in(dataloader: Any) -> str:
-    """What to say of a data set that has found nothing."""
-    dataset = dataloader['dataset']
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    places = {key: dataset[key] for key in ('data_root', 'ann_file', 'data_prefix', 'img_suffix') if dataset.get(key)}
-    return (
-        f'{dataset["type"]} has found no image: ' + ', '.join(f'{key} {value}' for key, value in places.items()) + '. '
-        'Are there files, of the suffix that it looks for (img_suffix, seg_map_suffix)? In annotations of boxes, are '
-        "the categories those of metainfo.classes? Without that they have to be COCO's"
-    )
-
-
-def checked(loader: DataLoader, model: Any) -> DataLoader:
-    """A data loader that says which file is at fault.
-
-    Raises:
-        RunError: Its data set has more classes than the model's head, or its annotations lack some of its classes.
-    """
-    model = model.module if is_model_wrapper(model) else model
-    for dataset in check_pipelines(loader.dataset):
-        if 'thing_classes' in (getattr(dataset, 'metainfo', None) or {}):
-            continue  # panoptic: one head has some of the classes, another the rest
-        count = len(classes_of(dataset))
-        categories = getattr(dataset, 'cat_ids', None)
-        if categories is not None and len(categories) != count:  # mmdet numbers the categories that it finds
-            raise RunError(
-                f'{dataset.ann_file} has {len(categories)} of the {count} classes of {type(dataset).__name__}: name '
-                "its categories, in their order, in the data set's metainfo.classes, and set num_classes"
-            )
-        for name, module in model.named_modules():
-            known = getattr(module, 'num_classes', None)
-            if isinstance(known, int) and 'rpn' not in name and 0 < known < count:  # a trunk has 0
-                raise RunError(
-                    f'{type(dataset).__name__} has {count} classes, model.{name} {known}: set its num_classes, or the '
-                    "data set's metainfo.classes"
-                )
-    return loader

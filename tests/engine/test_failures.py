@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +20,6 @@ from torch.utils.data._utils import signal_handling
 
 from daga_mm.engine import AtomicBackend, CheckpointHook, RunError, errors
 from daga_mm.engine.checked_pipeline import CheckedPipeline
-from daga_mm.engine.runner import checked
 
 from .toys import Do, Line, Points, toy_runner
 
@@ -211,17 +210,6 @@ def test_all_ranks_hear_what_ended_one_of_them(tmp_path):
     assert (tmp_path / 'error0').read_text() == 'rank 1: IndexError: a head of somebody fails'
     last = Path((tmp_path / 'last_checkpoint').read_text())  # the first rank may have saved once more
     assert is_whole(last, int(last.stem.removeprefix('iter_')))
-
-
-@pytest.mark.parametrize(('metainfo', 'fits'), [({}, False), ({'thing_classes': ('chair',)}, True)])
-def test_a_head_has_all_classes_unless_they_are_split_in_things_and_stuff(metainfo, fits):
-    data = SimpleNamespace(pipeline=Compose([]), metainfo={'classes': ('chair', 'wall'), **metainfo})
-    model = torch.nn.Module()
-    model.head = torch.nn.Module()
-    model.head.num_classes = 1
-    expected = nullcontext() if fits else pytest.raises(RunError, match=r'has 2 classes, model\.head 1: set its')
-    with expected:
-        checked(SimpleNamespace(dataset=data), model)
 
 
 def test_maps_beside_boxes_are_not_looked_at():

@@ -68,7 +68,7 @@ def test_a_broken_image_is_named_and_the_others_are_drawn(attention, place, tmp_
     (folder / 'c.jpg').write_bytes(b'')
     said = call(attention, place / 'config.py', place / 'run.pth', folder, '--out', out, '--device', 'cpu')
     first, second = said.splitlines()
-    assert 'a.png can not be read as an image: it is damaged' in first and second.endswith('c.jpg is empty')
+    assert 'a.png cannot be read as an image: it is damaged' in first and second.endswith('c.jpg is empty')
     assert {path.name for path in out.iterdir()} == {'b_attention.png', 'b_features.png', 'gates.png'}
     assert 'pictures of 1 images in' in capsys.readouterr().out
 
@@ -78,7 +78,7 @@ def test_a_broken_image_is_named_and_the_others_are_drawn(attention, place, tmp_
     [
         (('run.pth', 'nowhere'), 'no image at '),
         (('run.pth', 'images', 'images/a.png'), 'have one name: their pictures would be one'),
-        (('run.pth', 'config.py'), 'config.py can not be read as an image'),
+        (('run.pth', 'config.py'), 'config.py cannot be read as an image'),
         (('gone.pth', 'images'), 'no checkpoint gone.pth'),
         (('trunk.pth', 'images'), 'trunk.pth is no checkpoint of a run: the weights of a trunk alone go by '),
         (('run.pth', 'images', '--block', '4'), '--block 4: dinov3_vits16 runs blocks 0 to 3'),

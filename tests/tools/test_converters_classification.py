@@ -21,7 +21,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from daga_mm.cli.config import load_config, path_names
+from daga_mm.cli.config import load_config
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
@@ -117,14 +117,6 @@ def archive(tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture
-def roots(monkeypatch):
-    """Paths that a test gives as options do not stay in the environment."""
-    for name in path_names():
-        monkeypatch.setenv(name.upper(), 'to be removed again after the test')
-        monkeypatch.delenv(name.upper())
-
-
 def test_the_hashes_are_those_that_torchvision_has():
     from torchvision.datasets import CIFAR10, CIFAR100
 
@@ -133,7 +125,7 @@ def test_the_hashes_are_those_that_torchvision_has():
 
 
 @pytest.mark.parametrize('name', ARCHIVES)
-def test_the_config_reads_every_image_with_its_label(name, archive, tmp_path, roots):
+def test_the_config_reads_every_image_with_its_label(name, archive, tmp_path):
     path, kind = archive(name)
     out = tmp_path / 'made' / 'cifar'
     assert call(cifar, path, out) is None
@@ -198,7 +190,7 @@ def test_what_broke_off_is_made_anew(archive, tmp_path, monkeypatch):
     assert call(cifar, path, out) == f'{out} is there already: name another folder, or move it away'
 
 
-def test_a_classifier_trains_and_is_evaluated_on_what_was_written(archive, tmp_path, roots):
+def test_a_classifier_trains_and_is_evaluated_on_what_was_written(archive, tmp_path):
     path, _ = archive('cifar-10-binary.tar.gz')
     assert call(cifar, path, tmp_path / 'cifar10') is None
     options = {
@@ -224,7 +216,7 @@ def test_a_classifier_trains_and_is_evaluated_on_what_was_written(archive, tmp_p
     assert saved['meta']['dataset_meta']['classes'] == tuple(CLASSES[10])
 
 
-def test_a_damaged_image_is_named(tmp_path, roots):
+def test_a_damaged_image_is_named(tmp_path):
     for split, name in (('train', 'a'), ('test', 'a')):
         (tmp_path / split / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / split / name / 'b.jpg'), np.random.default_rng(0).integers(0, 256, (32, 32, 3)))

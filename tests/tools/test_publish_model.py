@@ -85,6 +85,19 @@ def test_it_says_what_is_in_a_picture(file, run, tmp_path):
     assert list((tmp_path / 'out/vis').iterdir())
 
 
+def test_the_trunk_of_a_checkpoint_is_looked_for_in_the_folder_that_an_option_names(run, tmp_path):
+    images = next((run.folder / 'data/imagenet/val').iterdir())
+    arguments = [images, run.config, run.checkpoint, '--out', tmp_path / 'out', '--device', 'cpu', '--cfg-options']
+    arguments.append('model.backbone.init_cfg=None')  # as mmdet and mmseg have it in their inferencers
+    trunk = run.folder / 'trunk.safetensors'
+    moved = trunk.rename(tmp_path / trunk.name)
+    try:
+        assert 'the checkpoint does not hold the trunk' in call(load_tool('infer'), *arguments)
+        assert call(load_tool('infer'), *arguments, f'dinov3_checkpoints={tmp_path}') is None
+    finally:
+        moved.rename(trunk)
+
+
 def test_a_config_that_names_another_trunk_is_noticed(run, tmp_path):
     whole = published(run, tmp_path, '--trunk')
     other = write_trunk(tmp_path / 'other.safetensors', factor=1.1)
@@ -93,6 +106,17 @@ def test_a_config_that_names_another_trunk_is_noticed(run, tmp_path):
     assert 'the trunk in the checkpoint is not that of' in message
     message = call(load_tool('publish_model'), run.config, run.checkpoint, '--out', tmp_path, '--cfg-options', option)
     assert 'was trained on the trunk' in message
+
+
+def test_a_training_goes_on_from_the_last_checkpoint_of_a_folder(run, tmp_path, capsys):
+    arguments = [run.config, '--work-dir', tmp_path / 'more', '--resume', run.config.parent / 'run']
+    names = [f'visualizer.name={tmp_path}', f'experiment_name={tmp_path.name}']
+    assert call(load_tool('train'), *arguments, '--cfg-options', 'train_cfg.max_epochs=4', *names) is None
+    assert {path.name for path in (tmp_path / 'more').glob('epoch_*.pth')} == {'epoch_4.pth'}
+    message = call(load_tool('train'), run.config, '--work-dir', tmp_path / 'new', '--resume', tmp_path)
+    assert f'--resume {tmp_path}: this folder has no last_checkpoint' in message
+    message = call(load_tool('train'), run.config, '--work-dir', tmp_path / 'new', '--resume', tmp_path / 'a.pth')
+    assert f'no checkpoint {tmp_path}/a.pth' in message
 
 
 @pytest.mark.parametrize('hooks', ['', ", dict(type='EMAHook')"], ids=['plain', 'averaged'])
@@ -104,6 +128,7 @@ def test_a_dry_run_reports_and_leaves_nothing(hooks, run, tmp_path, capsys):
     report = capsys.readouterr().out
     assert all(word in report for word in ('parameters', 'batch       7 images', 'memory', 'written and read back'))
     assert 'step ' in report and 'training    9 steps in' in report
+    assert 'validation  1 of 1 batches in' in report and 'accuracy/top1; one picture drawn' in report
     assert not (tmp_path / 'new').exists()
 
 

@@ -47,6 +47,23 @@ def test_one_line_says_what_is_wrong(command, message, tmp_path):
     assert 'Traceback' not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ('command', 'message'),
+    [
+        (('tools/infer.py', 'a.png', CONFIG, 'a.pth', '--out', 'README.md'), '--out: README.md is a file, expected a'),
+        (
+            ('tools/infer.py', 'a.png', CONFIG, 'a.pth', '--out', '.', '--score', '30'),
+            '--score: expected a number',
+        ),
+        (('tools/publish_model.py', CONFIG, 'a.pth', '--out', 'README.md/a'), '--out: README.md is a file, expected a'),
+        (('tools/report.py', 'work_dirs', '--out', 'docs'), '--out: docs is a folder, expected a file'),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(command, message):
+    result = run_script(*command)
+    assert result.returncode == 2 and f'error: argument {message}' in result.stderr
+
+
 def test_missing_weights_end_a_training_with_the_cure(tmp_path):
     root = write_ade20k(tmp_path / 'ade20k', 2, 1, size=(64, 64)) / 'ADEChallengeData2016'
     options = ['--cfg-options', f'ade20k_root={root}', 'dinov3_checkpoints=/nowhere']

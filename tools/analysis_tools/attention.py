@@ -94,7 +94,7 @@ def read_image(path: Path, size: int | None) -> np.ndarray:
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(image_fault(path) or f'{path} can not be read as an image')
+        raise ValueError(image_fault(path) or f'{path} cannot be read as an image')
     longest = max(image.shape[:2])
     factor = (size or min(longest, 1024)) / longest
     if factor != 1:

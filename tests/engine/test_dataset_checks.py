@@ -1,0 +1,117 @@
+"""Heads, data sets and annotations that do not fit each other; tests/test_bad_input.py has whole runs."""
+
+from types import SimpleNamespace
+
+import mmseg.models  # noqa: F401 (registers them)
+import pytest
+import torch
+from mmengine.dataset import Compose
+from mmengine.hub import get_config
+from mmengine.registry import MODELS, DefaultScope
+from pycocotools.coco import COCO
+
+from daga_mm.engine import RunError, dataset_checks
+from daga_mm.engine.dataset_checks import check_data, reading
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """The warnings of the checks."""
+    found: list[str] = []
+    monkeypatch.setattr(dataset_checks, 'print_log', lambda message, *args: found.append(message))
+    return found
+
+
+def model_of(**classes: int) -> torch.nn.Module:
+    """A model with heads of these numbers of classes; `__` stands for a dot."""
+    model = torch.nn.Module()
+    for name, count in classes.items():
+        head = model
+        for part in name.split('__'):
+            if part not in dict(head.named_children()):
+                head.add_module(part, torch.nn.Module())
+            head = head.get_submodule(part)
+        head.num_classes = count
+    return model
+
+
+def check(count: int, model: torch.nn.Module, **metainfo) -> None:
+    classes = tuple(f'class {number}' for number in range(count))
+    dataset = SimpleNamespace(pipeline=Compose([]), metainfo={'classes': classes, **metainfo})
+    check_data(SimpleNamespace(dataset=dataset), model, {})
+
+
+@pytest.mark.parametrize(
+    'name', ['head', 'decode_head', 'decode_head__1', 'roi_head__bbox_head__2', 'module__bbox_head']
+)
+def test_a_head_that_predicts_has_all_classes_of_the_data(name, warnings):
+    with pytest.raises(RunError, match=rf'has 3 classes, model\.{name.replace("__", ".")} 2: set num_classes'):
+        check(3, model_of(**{name: 2}))
+    check(3, model_of(**{name: 3}))
+    assert not warnings
+
+
+def test_heads_of_more_classes_than_the_data_are_named_in_a_warning(warnings):
+    check(3, model_of(roi_head__bbox_head=80, roi_head__mask_head=80, rpn_head=1))
+    (warning,) = warnings
+    assert 'has 3 classes, model.roi_head.bbox_head 80, model.roi_head.mask_head 80: set num_classes' in warning
+
+
+def test_a_mask_head_for_all_classes_at_once_has_any_number_of_them(warnings):
+    model = model_of(mask_head=80)
+    model.mask_head.class_agnostic = True
+    check(365, model)
+    assert not warnings
+
+
+def test_a_head_of_one_channel_tells_two_classes_apart(warnings):
+    model = model_of(decode_head=1)
+    model.decode_head.out_channels = 1
+    check(2, model)
+    assert not warnings
+
+
+def test_panoptic_heads_share_the_classes(warnings):
+    check(3, model_of(bbox_head=2), thing_classes=('class 0', 'class 1'))
+    assert not warnings
+
+
+def test_auxiliary_heads_may_have_fewer_classes(warnings):
+    """mmseg's STDC has one for boundaries, of two."""
+    config = get_config('mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(config.model)
+    assert model.auxiliary_head[2].num_classes == 2
+    check(19, model)
+    (warning,) = warnings
+    assert 'has 19 classes, model.auxiliary_head.2 2: set num_classes' in warning
+    with pytest.raises(RunError, match=r'has 20 classes, model\.decode_head 19, model\.auxiliary_head\.0 19'):
+        check(20, model)
+
+
+def test_annotations_of_undeclared_categories_are_named_in_a_warning(warnings):
+    coco = COCO()
+    coco.dataset = dict(categories=[dict(id=1, name='class 0')], annotations=[])
+    for number, category in enumerate((1, 0, 7)):
+        coco.dataset['annotations'].append(dict(id=number, image_id=1, category_id=category))
+    coco.createIndex()
+    dataset = SimpleNamespace(pipeline=Compose([]), metainfo=dict(classes=('class 0',)), cat_ids=[1], ann_file='a.json')
+    check_data(SimpleNamespace(dataset=dataset), torch.nn.Module(), {'a.json': coco})
+    (warning,) = warnings
+    assert 'a.json has annotations with the category_id 0, 7, which is not among its categories' in warning
+
+
+def test_annotation_files_are_remembered_only_while_data_sets_are_built(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('{}')
+    read = COCO.__init__
+    with reading({}) as files:
+        coco = COCO(str(path))
+    assert files == {str(path): coco} and COCO.__init__ is read
+
+
+def test_errors_of_other_causes_are_not_renamed():
+    for error in (KeyError('bbox'), ValueError('need at least one array to concatenate')):
+        with pytest.raises(type(error)) as caught, reading({}):
+            raise error
+        assert caught.value is error
