@@ -129,8 +129,9 @@ class DAGAViT(BaseModule):
             raise ValueError(f"{trunk.arch} has no class token for out_type={out_type!r}: use out_type='featmap'")
         self.out_indices = _out_indices(out_indices, trunk)
         last = self.out_indices[-1]
-        # Where only patches change, the class token feels it from the next block on.
-        self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
+        with torch.random.fork_rng(devices=()):  # with the same seed, heads start alike whatever the adapter
+            # Where only patches change, the class token feels it from the next block on.
+            self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
         self._record: Record | None = None
         self.token_cache: TokenCache | None = None  # see TokenCacheHook
