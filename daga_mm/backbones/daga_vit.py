@@ -77,8 +77,8 @@ class DAGAViT(BaseModule):
         with_image: Put the image itself in front of the outputs, for a neck with a spatial prior.
         frozen: False trains the trunk too, the full fine-tuning baseline; ``adapter`` must be None.
         trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half
-            the memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the backbone
-            runs under one of its own.
+            the memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the
+            backbone runs under one of its own.
         with_cp: Recompute activations in the backward pass, to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or one of our checkpoints.
             None leaves the trunk random, which is for tests.
@@ -250,9 +250,9 @@ class DAGAViT(BaseModule):
             file = None if wanted is None or (path and Path(path).is_file()) else wanted.find()
             if path is None and file is None:
                 raise ValueError(
-                    f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this model has no '
-                    'init_cfg to load it from (inference tools of mmdet and mmseg remove it): set DINOV3_CHECKPOINTS to '
-                    'the folder of that file, or put the trunk into the checkpoint, tools/publish_model.py --trunk'
+                    f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this model has '
+                    'no init_cfg to load it from (inference tools of mmdet and mmseg remove it): set DINOV3_CHECKPOINTS '
+                    'to the folder of that file, or put the trunk into the checkpoint, tools/publish_model.py --trunk'
                 )
             self._load_pretrained(file or str(path))
         found = self.trunk_id

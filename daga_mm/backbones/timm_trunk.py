@@ -138,7 +138,7 @@ class TimmTrunk(Trunk):
         return getattr(self.model, 'rope', None)
 
     def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
-        """DINOv3 (official, Hugging Face), official DINOv2, timm's own files, and what timm's filter of the family converts."""
+        """DINOv3 (official, Hugging Face), official DINOv2, timm's own files, and what timm's filter converts."""
         state = to_official(state)
         model = self.model
         official = 'storage_tokens' in state

@@ -61,7 +61,8 @@ class TokenCacheHook(Hook):
         if need > min(room + self.cache.bytes, self.cache.max_bytes):
             raise RunError(
                 f'the token cache in {self.cache.folder} needs about {words}; {room / 1e9:.1f} GB are free and '
-                f'max_bytes is {self.cache.max_bytes / 1e9:.1f} GB. Choose another folder, smaller images or a 16-bit dtype'
+                f'max_bytes is {self.cache.max_bytes / 1e9:.1f} GB. Choose another folder, smaller images or a '
+                '16-bit dtype'
             )
         print_log(
             f'token cache in {self.cache.folder}: about {words}, {self.cache.bytes / 1e9:.1f} GB of it are there. '
@@ -109,8 +110,8 @@ class TokenCacheHook(Hook):
         if len(forms) > 2 or (len(forms) == 2 and not torch.equal(forms[0].flip(-1), forms[1])):
             names = [type(transform).__name__ for transform in getattr(dataset.pipeline, 'transforms', ())]
             raise RunError(
-                'the training pipeline gives an image other pixels each time, beyond a horizontal flip, so that a token '
-                f'cache would never be read: {", ".join(names)}. Remove what is random from '
+                'the training pipeline gives an image other pixels each time, beyond a horizontal flip, so that a '
+                f'token cache would never be read: {", ".join(names)}. Remove what is random from '
                 'train_dataloader.dataset.pipeline, or remove TokenCacheHook'
             )
         items = [dataset[last * number // 3] for number in range(4)]
