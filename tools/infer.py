@@ -17,7 +17,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.config import load_config, variable_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_device, folder, fraction, make_parser, positive
 from daga_mm.errors import RunError, as_run_error
@@ -183,7 +183,7 @@ def main() -> None:
 
         with as_run_error(ValueError):
             args.device = chosen_device(args.device)
-        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+        with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
             draw = INFERENCERS[scope](config, args)
         try:
             draw(images)

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import daga_mm
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.config import load_config, variable_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, folder, make_parser
 from daga_mm.errors import as_run_error
@@ -100,7 +100,7 @@ def main() -> None:
             if 'state_dict' not in checkpoint:
                 raise ValueError(f'{args.checkpoint} is not a checkpoint of a run: it has no state_dict')
             require_fit(model, args.checkpoint)
-        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+        with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
             state, meta = publish(config, checkpoint, args.trunk)
         content = save(state, {'format': 'pt', 'meta': json.dumps(meta)})
         digest = hashlib.sha256(content).hexdigest()[:8]

@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from .config import ADAPTER
+
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser whose help shows ``description``, the tool's docstring, as it is written."""
@@ -28,6 +30,16 @@ class _Options(DictAction):
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, ValueError) as error:
                 parser.error(f'{option_string} {value}: {error}')
+
+
+class _Adapter(argparse.Action):
+    """An adapter's name as an option of the config."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        options = getattr(namespace, self.dest, None) or {}
+        setattr(namespace, self.dest, {**options, ADAPTER: None if values == 'none' else values})
 
 
 def positive(text: str) -> int:
@@ -91,13 +103,22 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         action=_Options,
         metavar='NAME=VALUE',
         help='change settings of the config, e.g. ade20k_root=/data/ade train_cfg.max_iters=100 '
-        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names',
+        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names; trunk=vitl16 takes '
+        'another trunk of configs/_base_/dinov3.py',
     )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """What a run through mmengine's Runner takes: where its files go, and who started it."""
-    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME)')
+    parser.add_argument(
+        '--adapter',
+        dest='cfg_options',
+        action=_Adapter,
+        metavar='NAME',
+        help='adapter of the trunk: daga, lora, adaptformer, mona, bitfit, last_blocks, one of your own, or none for the '
+        f'frozen trunk; its options: --cfg-options {ADAPTER}.rank=4',
+    )
+    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME, and _ADAPTER if it was chosen)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 

@@ -3,17 +3,18 @@
 import os
 
 import pytest
+from mmengine.registry import MODELS
 
-from daga_mm.cli.config import load_config, path_environment, path_names
+from daga_mm.cli.config import load_config, variable_environment, path_names
 
-from ..conftest import REPOSITORY
+from ..conftest import REPOSITORY, TINY
 
 CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    for name in path_names():
+    for name in (*path_names(), 'trunk'):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
@@ -33,7 +34,7 @@ def test_a_path_given_as_an_option_is_not_there_for_the_next_config(monkeypatch)
     before = dict(os.environ)
     load_config(CONFIG, {'ade20k_root': '/data/ade', 'coco_root': '/elsewhere'})
     assert dict(os.environ) == before and roots(load_config(CONFIG)) == {'data/ade/ADEChallengeData2016'}
-    with pytest.raises(ZeroDivisionError), path_environment({'coco_root': '/elsewhere', 'train_cfg.max_iters': 1}):
+    with pytest.raises(ZeroDivisionError), variable_environment({'coco_root': '/elsewhere', 'train_cfg.max_iters': 1}):
         assert dict(os.environ) == before | {'COCO_ROOT': '/elsewhere'}
         raise ZeroDivisionError
     assert dict(os.environ) == before

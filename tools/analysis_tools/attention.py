@@ -20,7 +20,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+from daga_mm.cli.config import load_config, variable_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_device, folder, make_parser
 from daga_mm.errors import RunError, as_run_error
@@ -175,7 +175,7 @@ def draw(args: argparse.Namespace) -> list[str]:
         if args.checkpoint != 'none':
             require_checkpoint(args.checkpoint)
         device = chosen_device(args.device)
-    with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+    with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
         backbone = load_backbone(config, args.checkpoint, device)
     guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
     with as_run_error(ValueError):
