@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @ADAPTERS.register_module(name=['last_blocks', 'LastBlocks'])
 class LastBlocks(Adapter):
-    """Train all parameters of the last blocks that run, and of the final norm.
+    """Train all parameters of the last blocks that run.
+
+    The final norm stays frozen, since the maps of earlier blocks pass through it too.
 
     Args:
         trunk: See `Adapter`.
@@ -34,4 +36,4 @@ class LastBlocks(Adapter):
         self._prefixes = tuple(f'model.blocks.{layer}.' for layer in self.layers)
 
     def trains(self, name: str) -> bool:
-        return name.startswith(self._prefixes) or name.startswith(('model.norm.', 'model.cls_norm.'))
+        return name.startswith(self._prefixes)

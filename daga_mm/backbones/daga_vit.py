@@ -18,6 +18,7 @@ from ..adapters import Context, Guidance, block_indices, build_adapters
 from ..layers import normalize_map
 from ..registry import MODELS
 from .checkpoints import KEY, TrunkId, backbone_prefix, below, compare, fingerprint, load_trunk, read_weights
+from .token_cache import TokenCache
 from .trunk import build_trunk
 
 OUT_TYPES = ('featmap', 'cls_token', 'cls_avg')
@@ -75,9 +76,9 @@ class DAGAViT(BaseModule):
             patch.
         with_image: Put the image itself in front of the outputs, for a neck with a spatial prior.
         frozen: False trains the trunk too, the full fine-tuning baseline; ``adapter`` must be None.
-        trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half the
-            memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the backbone
-            runs under one of its own.
+        trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half
+            the memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the
+            backbone runs under one of its own.
         with_cp: Recompute activations in the backward pass, to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or one of our checkpoints.
             None leaves the trunk random, which is for tests.
@@ -111,7 +112,9 @@ class DAGAViT(BaseModule):
         if trunk_dtype not in (None, 'bfloat16') or (trunk_dtype and not frozen):
             raise ValueError(f"trunk_dtype is {trunk_dtype!r}, expected None, or 'bfloat16' for a frozen trunk")
         if adapter and not frozen:
-            raise ValueError(f'frozen=False trains the whole trunk, without an adapter: set adapter=None, not {adapter}')
+            raise ValueError(
+                f'frozen=False trains the whole trunk, without an adapter: set adapter=None, not {adapter}'
+            )
         super().__init__(init_cfg)
         self.trunk = trunk = build_trunk(arch, source, trunk_dtype and torch.bfloat16)
         self.arch = trunk.arch
@@ -128,10 +131,12 @@ class DAGAViT(BaseModule):
             raise ValueError(f"{trunk.arch} has no class token for out_type={out_type!r}: use out_type='featmap'")
         self.out_indices = _out_indices(out_indices, trunk)
         last = self.out_indices[-1]
-        # Where only patches change, the class token feels it from the next block on.
-        self.adapters = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
+        with torch.random.fork_rng(devices=()):  # with the same seed, heads start alike whatever the adapter
+            # Where only patches change, the class token feels it from the next block on.
+            self.adapters: Any = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
         self._record: Record | None = None
+        self.token_cache: TokenCache | None = None  # see TokenCacheHook
         self.trunk_id: TrunkId | None = None  # of the pretrained weights, once they are loaded
         for one in self._all_adapters():
             one.attach(trunk)
@@ -152,7 +157,13 @@ class DAGAViT(BaseModule):
             trained = not self.frozen or any(adapter.trains(name) for adapter in self._all_adapters())
             parameter.requires_grad_(trained and not name.startswith(unused))
             if parameter.requires_grad and self.trunk_dtype and parameter.dtype == torch.bfloat16:
-                raise ValueError(f'{self._adapter_names()} trains {name}, which trunk_dtype stores in bfloat16: remove it')
+                raise ValueError(
+                    f'{self._adapter_names()} trains {name}, which trunk_dtype stores in bfloat16: remove it'
+                )
+        for name, adapter in self.adapters.items():
+            own = any(True for _ in adapter.parameters())
+            if not own and not any(adapter.trains(key) for key, p in self.trunk.named_parameters() if p.requires_grad):
+                raise ValueError(f'{name} trains nothing: {self.arch} has no such parameters')
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'DAGAViT':
@@ -187,7 +198,7 @@ class DAGAViT(BaseModule):
         whole = below(state, 'trunk.').keys() >= self.trunk.state_dict().keys()
         if not whole:
             wanted = TrunkId.from_tensor(state[KEY]) if KEY in state else None
-            file = wanted and wanted.find()
+            file = None if wanted is None else wanted.find()
             if file is None:
                 raise ValueError(
                     f'{path} does not hold its trunk, {wanted or "which it does not name"}: put that file in its place '
@@ -198,7 +209,9 @@ class DAGAViT(BaseModule):
             state = {key: value for key, value in state.items() if not key.startswith('adapters.')}
         problems = compare(below(self.state_dict(), 'adapters.'), below(state, 'adapters.'))
         if problems:
-            raise ValueError(f'the adapters in {path} are not those of this config, {self._adapter_names()}:\n{problems}')
+            raise ValueError(
+                f'the adapters in {path} are not those of this config, {self._adapter_names()}:\n{problems}'
+            )
         self.load_state_dict(state)
         if whole and self.trunk_id is not None and not Path(self.trunk_id.file).is_file():
             self.trunk_id = TrunkId(**{**vars(self.trunk_id), 'file': str(Path(path).absolute())})
@@ -237,11 +250,11 @@ class DAGAViT(BaseModule):
             file = None if wanted is None or (path and Path(path).is_file()) else wanted.find()
             if path is None and file is None:
                 raise ValueError(
-                    f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this {self.arch} '
-                    'has no init_cfg to load it from (mmdet and mmseg remove it for inference): put the file of the '
-                    'trunk in its place or into $DINOV3_CHECKPOINTS, or publish a checkpoint with the trunk in it'
+                    f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this model has '
+                    'no init_cfg to load it from (inference tools of mmdet and mmseg remove it): set DINOV3_CHECKPOINTS '
+                    'to the folder of that file, or put the trunk into the checkpoint, tools/publish_model.py --trunk'
                 )
-            self._load_pretrained(file or path)
+            self._load_pretrained(file or str(path))
         found = self.trunk_id
         if wanted and found and (found.source, found.fingerprint) != (wanted.source, wanted.fingerprint):
             raise ValueError(f'the checkpoint was trained on the trunk {wanted}; this model has {found}')
@@ -311,7 +324,7 @@ class DAGAViT(BaseModule):
     def without_adapters(self) -> Iterator[None]:
         """Switch adapters off: inside, the forward pass is the trunk's.
 
-        Where an adapter trains the trunk's own parameters (`daga_mm.adapters.BitFit`, `LastBlocks`), the trunk is as trained.
+        Where an adapter trains the trunk's own parameters (`BitFit`, `LastBlocks`), the trunk is as trained.
 
         Raises:
             RuntimeError: An adapter is merged into the trunk's weights.
@@ -357,18 +370,25 @@ class DAGAViT(BaseModule):
         """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
         self._require_trunk()
         padded = self._pad(images)
+        if self.token_cache is None or not self.frozen or not self._with_adapters or self._record is not None:
+            return self._run_prefix(padded)
+        return self._cached_prefix(padded, self.token_cache)
+
+    def _run_prefix(self, padded: Tensor) -> Prefix:
+        first, last = self.first_block, self.out_indices[-1]
         tokens, positions = self.trunk.embed(padded)
         done = Prefix(tokens, positions, self._grid(padded))
-        first = self.first_block
+        if tokens.shape[1] != self.trunk.num_prefix_tokens + done.grid[0] * done.grid[1]:
+            raise ValueError(f'{self.arch} does not make one token of each patch: it is no plain vision transformer')
         asked = {name: one.guidance for name, one in self.adapters.items() if one.guidance and self._with_adapters}
         layers = {guidance.layer for guidance in asked.values() if guidance.scale == 1}
         rows: dict[int, Tensor] = {}
-        for index in range(min(first, self.out_indices[-1] + 1)):
+        for index in range(min(first, last + 1)):
             if index in layers or ((index == first - 1 or self._record) and self._reads(index)):
                 tokens, rows[index] = self.trunk.block_with_attention(index, tokens, positions)
             else:
                 tokens = self.trunk.block(index, tokens, positions)
-            if index < first - 1:  # after block first - 1 adapters may change them
+            if not self._adapts_after(index):
                 self._note(index, tokens, tokens, rows.get(index))
                 if index in self.out_indices:
                     done.outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
@@ -382,17 +402,56 @@ class DAGAViT(BaseModule):
             done.guidance[name] = self._map(row, grid, self.adapters[name].reads)
         return done
 
+    def _cached_prefix(self, padded: Tensor, cache: TokenCache) -> Prefix:
+        """The same, where images that were seen before are read from disk."""
+        keys = [cache.key(image, self._prefix_identity(padded.device.type)) for image in padded]
+        entries: Any = [cache.load(key) for key in keys]
+        missing = [number for number, entry in enumerate(entries) if entry is None]
+        if missing:
+            with torch.no_grad():
+                found = self._run_prefix(padded[missing])
+            tensors: dict[str, Any] = {f'outputs.{index}': output for index, output in found.outputs.items()}
+            tensors |= {f'guidance.{name}': map_ for name, map_ in found.guidance.items()}
+            if len(found.outputs) < len(self.out_indices):  # else nothing is left to run
+                tensors |= {'tokens': found.tokens, 'attention': found.attention}
+            for row, number in enumerate(missing):
+                entries[number] = {name: t[row].cpu() for name, t in tensors.items() if t is not None}
+                cache.save(keys[number], entries[number])
+        whole = {name: torch.stack([entry[name] for entry in entries]).to(padded.device) for name in entries[0]}
+        tokens, positions = padded, None
+        if 'tokens' in whole:
+            tokens, positions = whole['tokens'], self.trunk.embed(padded)[1]
+        return Prefix(
+            tokens,
+            positions,
+            self._grid(padded),
+            whole.get('attention'),
+            below(whole, 'guidance.'),
+            {int(index): output for index, output in below(whole, 'outputs.').items()},
+        )
+
+    def _prefix_identity(self, device: str) -> str:
+        """All that an image's prefix depends on beside the image."""
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        read = {name: (one.reads, one.guidance) for name, one in self.adapters.items() if one.reads != 'nothing'}
+        parts = (self.trunk_id, self.out_indices, self.out_type, self.first_block, read, self.trunk_dtype, precision)
+        return repr(parts)
+
     def run_rest(self, done: Prefix) -> tuple[Tensor, ...]:
         """Run the adapted blocks: `Prefix` -> outputs, one per out_index."""
         first, outputs, tokens = self.first_block, dict(done.outputs), done.tokens
         for index in range(max(first - 1, 0), self.out_indices[-1] + 1):
-            if index < first:
-                tokens = self._run(self._after_block, index, tokens, done.attention, done)
-            else:
+            if index >= first:
                 tokens = self._run(self._adapted_block, index, tokens, done)
-            if index in self.out_indices:
+            elif self._adapts_after(index):
+                tokens = self._run(self._after_block, index, tokens, done.attention, done)
+            if index in self.out_indices and index not in outputs:
                 outputs[index] = self._output(self.trunk.norm(tokens), done.grid)
         return tuple(outputs[index] for index in self.out_indices)
+
+    def _adapts_after(self, index: int) -> bool:
+        """Whether an adapter may change the tokens that leave this block."""
+        return any(index in one.layers and not one.works_inside for one in self._all_adapters())
 
     def _adapted_block(self, index: int, tokens: Tensor, done: Prefix) -> Tensor:
         """One block and what adapters do in it and after it. All of it is recomputed together, hooks included."""

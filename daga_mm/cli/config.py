@@ -12,8 +12,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .parser import ADAPTER
+
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
-ADAPTER = 'model.backbone.adapter'
 # What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
 RUN_SETTINGS = (
     'activation_checkpointing',
@@ -43,7 +44,7 @@ def trunk_names() -> tuple[str, ...]:
 
 @contextmanager
 def variable_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
-    """Set the environment variables of the paths and of the trunk that ``options`` names, and restore them at the end."""
+    """Set the environment variables of the paths and the trunk that ``options`` names, and restore them at the end."""
     names = (*path_names(), 'trunk')
     given = {name.upper(): str(value) for name, value in (options or {}).items() if name in names}
     before = {name: os.environ.get(name) for name in given}
@@ -62,9 +63,9 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     """Read a config file, changed by ``--cfg-options``.
 
     A path of ``configs/_base_/paths.py`` given as an option moves everything in the config that is built on it, and
-    ``trunk``, a name of ``configs/_base_/dinov3.py``, changes all that depends on the trunk's size: they are environment
-    variables while the file is read. Options below an ``arch`` or ``adapter`` that is a name, such as
-    ``model.backbone.adapter.rank``, are options of what it names.
+    ``trunk``, a name of ``configs/_base_/dinov3.py``, changes all that depends on the trunk's size: both are environment
+    variables while the file is read. An option below an ``arch`` or ``adapter`` that is a name, such as
+    ``model.backbone.adapter.rank``, is one of what it names.
 
     Args:
         path: The config file.

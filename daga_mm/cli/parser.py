@@ -1,12 +1,10 @@
-"""The arguments that the tools share. Importing this module loads no torch."""
+"""The arguments that the tools share. This module imports the standard library only."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction
-
-from .config import ADAPTER
+ADAPTER = 'model.backbone.adapter'  # the setting of configs
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -16,8 +14,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-class _Options(DictAction):
-    """mmengine's, which names an option that it cannot read."""
+class _Options(argparse.Action):
+    """NAME=VALUE pairs as a dict, values as mmengine's ``DictAction`` reads them."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -26,10 +24,11 @@ class _Options(DictAction):
             name, equals, _ = value.partition('=')
             if not name or not equals:
                 parser.error(f'{option_string} {value}: expected NAME=VALUE, without spaces around =')
-            try:
-                super().__call__(parser, namespace, [value], option_string)
-            except (AssertionError, ValueError) as error:
-                parser.error(f'{option_string} {value}: {error}')
+            if any(value.count(left) != value.count(right) for left, right in ('()', '[]')):
+                parser.error(f'{option_string} {value}: found brackets that are not closed, expected pairs')
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
 
 
 class _Adapter(argparse.Action):
@@ -115,10 +114,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         dest='cfg_options',
         action=_Adapter,
         metavar='NAME',
-        help='adapter of the trunk: daga, lora, adaptformer, mona, bitfit, last_blocks, one of your own, or none for the '
-        f'frozen trunk; its options: --cfg-options {ADAPTER}.rank=4',
+        help='adapter of the trunk: daga, lora, adaptformer, mona, bitfit, last_blocks, or one that is registered; none '
+        f'is the frozen trunk. Its options: --cfg-options {ADAPTER}.rank=4',
     )
-    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME, and _ADAPTER if it was chosen)')
+    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG or CONFIG_ADAPTER)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 

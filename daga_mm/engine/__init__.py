@@ -15,6 +15,7 @@ from .parameters import build_on_meta, count_parameters
 from .provenance import ProvenanceHook
 from .runner import Runner
 from .samplers import DefaultSampler, InfiniteSampler
+from .token_cache_hook import TokenCacheHook
 
 __all__ = [
     'IMAGES',
@@ -30,6 +31,7 @@ __all__ = [
     'ProvenanceHook',
     'RunError',
     'Runner',
+    'TokenCacheHook',
     'as_run_error',
     'build_on_meta',
     'check_pipelines',

@@ -88,7 +88,7 @@ def test_each_adapter_has_the_rate_and_the_decay_that_suit_it(tiny):
     block = found['backbone.trunk.model.blocks.3.mlp.fc1.weight']
     assert block == dict(lr=pytest.approx(0.1 * LR), weight_decay=DECAY), 'not by layer decay'
     given = groups(Model(tiny(adapter='last_blocks')), adapter_lr_mult=0.3)
-    assert given['backbone.trunk.model.norm.weight']['lr'] == pytest.approx(0.3 * LR)
+    assert given['backbone.trunk.model.blocks.3.norm1.weight']['lr'] == pytest.approx(0.3 * LR)
 
 
 def test_a_recipe_of_one_adapter_leaves_others_their_own_rate(tiny):

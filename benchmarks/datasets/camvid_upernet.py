@@ -1,0 +1,21 @@
+# As camvid_linear.py, with ViTAdapterNeck and UperNet.
+_base_ = './camvid_linear.py'
+benchmark = dict(part='heads', title='CamVid, UperNet', rates_of=None, methods=('frozen', 'daga', 'lora'), seeds=1)
+model = dict(
+    backbone=dict(with_image=True),
+    neck=dict(
+        _delete_=True, type='daga_mm.ViTAdapterNeck', embed_dims=_base_.trunk.dims, patch_size=_base_.trunk.patch
+    ),
+    decode_head=dict(
+        _delete_=True,
+        type='UPerHead',
+        in_channels=[_base_.trunk.dims] * 4,
+        in_index=[0, 1, 2, 3],
+        channels=128,
+        norm_cfg=dict(type='BN'),
+        num_classes=len(_base_.classes),
+        ignore_index=_base_.unlabelled,
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+    ),
+)
+optim_wrapper = dict(optimizer=dict(lr=3e-4))

@@ -1,0 +1,42 @@
+# Depth of NYUv2's labelled images: every fourth training and test image; DINOv3's linear head on four maps.
+# Depth is read from 8-bit files (metres = value / 25.5, filled in), so results are not those of the NYU benchmark.
+_base_ = ['../base.py', '../../configs/_base_/nyu.py']
+benchmark = dict(
+    part='nyu', title='NYUv2 depth, linear head', score='rmse', unit='m', lower_is_better=True, rates_of='camvid_linear'
+)
+
+load_depth = dict(type='daga_mm.LoadDepthAnnotation', depth_rescale_factor=1 / 25.5)
+pack = dict(type='PackSegInputs', meta_keys=_base_.meta_keys)
+resize = dict(type='Resize', scale=_base_.size)
+model = dict(
+    data_preprocessor=dict(size=_base_.size[::-1]),
+    backbone=_base_.backbone,
+    decode_head=dict(
+        type='daga_mm.LinearDepthHead', in_channels=[_base_.trunk.dims] * 4, patch_size=_base_.trunk.patch
+    ),
+)
+train_dataloader = dict(
+    batch_size=8,
+    sampler=dict(type='daga_mm.DefaultSampler'),
+    dataset=dict(
+        indices=range(0, 795, 4),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            load_depth,
+            dict(type='daga_mm.FixedCrop', box=(45, 472, 43, 608)),  # without the white frame
+            resize,
+            dict(type='RandomFlip', prob=0.5),
+            pack,
+        ],
+    ),
+    **_base_.workers,
+)
+val_dataloader = dict(
+    dataset=dict(
+        indices=range(0, 654, 4),
+        pipeline=[dict(type='LoadImageFromFile'), resize, load_depth, pack],  # depth at full size: so are predictions
+    ),
+    **_base_.workers,
+)
+test_dataloader = val_dataloader
+log_processor = dict(by_epoch=True)

@@ -1,0 +1,68 @@
+# Penn-Fudan pedestrians: Mask R-CNN on ViTAdapterNeck, 120 training and 50 test images.
+_base_ = [
+    '../base.py',
+    '../../configs/_base_/runtime.py',
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+    'mmdet::_base_/default_runtime.py',
+]
+benchmark = dict(
+    part='pennfudan',
+    title='Penn-Fudan, Mask R-CNN',
+    score='coco/segm_mAP',
+    unit='0 to 1',
+    methods=('frozen', 'daga', 'lora'),
+)
+
+root = '{{$PENNFUDAN_ROOT:data/pennfudan}}'
+data = dict(type='CocoDataset', data_root=root, metainfo=dict(classes=('person',)), data_prefix=dict(img='images/'))
+resize = dict(type='Resize', scale=(20 * _base_.trunk.patch, 16 * _base_.trunk.patch), keep_ratio=True)
+model = dict(
+    backbone=dict(_delete_=True, with_image=True, **_base_.backbone),
+    neck=[
+        dict(type='daga_mm.ViTAdapterNeck', embed_dims=_base_.trunk.dims, patch_size=_base_.trunk.patch),
+        dict(type='FPN', in_channels=[_base_.trunk.dims] * 4, out_channels=64, num_outs=5),
+    ],
+    rpn_head=dict(in_channels=64, feat_channels=64),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=64),
+        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=1),
+        mask_roi_extractor=dict(out_channels=64),
+        mask_head=dict(in_channels=64, conv_out_channels=64, num_classes=1),
+    ),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=128)), rpn_proposal=dict(max_per_img=300)),
+    test_cfg=dict(rpn=dict(max_per_img=300)),
+)
+train_dataloader = dict(
+    batch_size=4,
+    sampler=dict(type='daga_mm.DefaultSampler', shuffle=True),
+    dataset=dict(
+        ann_file='annotations/instances_train.json',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+            resize,
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackDetInputs'),
+        ],
+        **data,
+    ),
+    **_base_.workers,
+)
+val_dataloader = dict(
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        ann_file='annotations/instances_test.json',
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            resize,
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        ],
+        **data,
+    ),
+    **_base_.workers,
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='CocoMetric', ann_file=root + '/annotations/instances_test.json', metric=['bbox', 'segm'])
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=3e-4))

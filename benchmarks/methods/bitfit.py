@@ -1,0 +1,2 @@
+# BitFit: the biases of every block.
+model = dict(backbone=dict(adapter=dict(type='BitFit')))
