@@ -27,7 +27,7 @@ ROOMS = {
     'backbones': {'layers', 'compat', 'registry'},
     'necks': {'layers', 'compat', 'registry'},
     'engine': {'backbones', 'compat', 'registry'},
-    'compat': set(),
+    'compat': {'layers'},
     'evaluation': {'backbones', 'engine', 'registry'},
     'visualization': {'backbones', 'engine', 'registry'},
     'depth': {'compat', 'layers', 'registry'},

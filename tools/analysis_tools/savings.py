@@ -153,12 +153,10 @@ def compiled(model: DAGAViT) -> Any:
 def with_grid_sample(model: ViTAdapterNeck) -> Callable[[Any], Any]:
     """Read the points as mmcv does without its kernel: keep what each one reads, then sum."""
 
-    def sample(value: Tensor, grid: tuple[int, int], locations: Tensor, weights: Tensor) -> Tensor:
-        levels = (value, torch.tensor([grid]), locations[:, :, :, None], weights[:, :, :, None])
-        return multi_scale_deformable_attn_pytorch(*levels)
+    upstream = getattr(multi_scale_deformable_attn_pytorch, '__wrapped__', multi_scale_deformable_attn_pytorch)
 
     def run(maps: list[Tensor]) -> Any:
-        with mock.patch.object(deformable_attention, 'sample_deformably', sample):
+        with mock.patch.object(deformable_attention, 'sample_deformably', upstream):
             return model(maps)
 
     return run
