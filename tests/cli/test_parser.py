@@ -11,8 +11,8 @@ from daga_mm.cli.parser import add_config, file, folder, fraction, make_parser, 
 
 from ..conftest import REPOSITORY
 
-# The others are developers' measurements, whose help lists what torch-importing modules hold.
-TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs', 'analysis_tools/attention']
+TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs']
+TOOLS += ['analysis_tools/attention', 'analysis_tools/model_report']
 
 
 @pytest.mark.parametrize('tool', TOOLS)
