@@ -113,7 +113,9 @@ def measure(args: argparse.Namespace) -> list[dict]:
             for base in bases:
                 ratios = [a[clock] / b[clock] for a, b in zip(times[case, kind], times[base, kind], strict=True)]
                 line[f'{kind}_to_{base}'] = round(statistics.median(ratios), 3)
-        line |= dict(step_mb=round(peak), **{f'step_mb_to_{b}': round(peak / peaks[args.cases.index(b)], 2) for b in bases})
+        line |= dict(
+            step_mb=round(peak), **{f'step_mb_to_{b}': round(peak / peaks[args.cases.index(b)], 2) for b in bases}
+        )
         lines.append(line)
     return lines
 

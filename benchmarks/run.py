@@ -133,7 +133,15 @@ def run_costs(results: Results, device: str) -> None:
     if not known >= set(results.plan.methods):
         size = reversed(next(iter(results.plan.datasets.values())).size)
         options = ['--arch', results.plan.arch, '--batch', 8, '--device', device, '--cases', *results.plan.methods]
-        command = [sys.executable, HERE / 'costs.py', *options, '--size', *size, '--json', results.folder / 'costs.jsonl']
+        command = [
+            sys.executable,
+            HERE / 'costs.py',
+            *options,
+            '--size',
+            *size,
+            '--json',
+            results.folder / 'costs.jsonl',
+        ]
         subprocess.run(list(map(str, command)), check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 
 

@@ -25,7 +25,8 @@ class SAMTrunk(Trunk):
     def __init__(self, arch: str, **kwargs: Any) -> None:
         super().__init__()
         self.arch = arch
-        self.model = model = timm.create_model(arch, pretrained=False, num_classes=0, **kwargs)
+        model: Any = timm.create_model(arch, pretrained=False, num_classes=0, **kwargs)
+        self.model = model
         self.embed_dims = model.embed_dim
         self.patch_size = model.patch_embed.patch_size[0]
         self.depth = len(model.blocks)

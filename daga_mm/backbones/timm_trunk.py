@@ -91,7 +91,7 @@ class TimmTrunk(Trunk):
 
     def _add_dinov2_positions(self, patches: Tensor) -> Tensor:
         model = self.model
-        positions = resample_positions(model.pos_embed, tuple(patches.shape[1:3]))
+        positions = resample_positions(model.pos_embed, (patches.shape[1], patches.shape[2]))
         tokens = torch.cat([model.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)], dim=1)
         return model.norm_pre(model.pos_drop(tokens + positions))
 
@@ -138,7 +138,7 @@ class TimmTrunk(Trunk):
         return getattr(self.model, 'rope', None)
 
     def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
-        """Official and Hugging Face DINOv3, official DINOv2, timm's own files, and all that timm's filter of the family converts."""
+        """DINOv3 (official, Hugging Face), official DINOv2, timm's own files, and what timm's filter converts."""
         state = to_official(state)
         model = self.model
         official = 'storage_tokens' in state
@@ -165,7 +165,7 @@ class TimmTrunk(Trunk):
         return converted
 
     def _refuse_other_grid(self, positions: Tensor, origin: str) -> None:
-        """timm would resample DINOv2's positions while loading, and with antialiasing; the official code refuses them."""
+        """timm would resample DINOv2's positions while loading, with antialiasing; the official code refuses them."""
         side = math.isqrt(positions.shape[1])  # with or without the class token
         rows, columns = self.model.patch_embed.grid_size
         if (side, side) != (rows, columns):
@@ -205,10 +205,12 @@ def _create_model(arch: str, kwargs: dict[str, Any]) -> Any:
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True, **kwargs)
     except TypeError as error:
-        raise ValueError(f'{arch} is not a plain vision transformer of timm that takes any image size: {error}') from error
+        raise ValueError(
+            f'{arch} is not a plain vision transformer of timm that takes any image size: {error}'
+        ) from error
     if not isinstance(model, VisionTransformer | Eva):
         raise ValueError(
-            f'{arch} is a {type(model).__name__}, expected a plain vision transformer, one of timm\'s VisionTransformer '
+            f"{arch} is a {type(model).__name__}, expected a plain vision transformer, one of timm's VisionTransformer "
             'and Eva models: adapters work between and inside its blocks'
         )
     return model
@@ -227,17 +229,18 @@ class _CallingAttention(EvaAttention):
     in_forward = False
 
     @property
-    def q_bias(self) -> Tensor | None:
+    def q_bias(self) -> Any:  # type: ignore[override]  # a parameter upstream
         """None in the forward pass: timm calls the projection of an attention without biases."""
         return None if self.in_forward else self._parameters['q_bias']
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self.qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        qkv: Any = self.qkv
+        qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))  # type: ignore[arg-type]
         self.in_forward = True
         try:
             return super().forward(x, *args, **kwargs)
         finally:
-            self.qkv.all_biases = None
+            qkv.all_biases = None
             self.in_forward = False
 
 
