@@ -1,4 +1,4 @@
-"""A run with the token cache: the same weights, blocks that run once per image, and what is refused before it starts."""
+"""A run with the token cache: the same weights, blocks that run once per image, and what is refused at once."""
 
 import itertools
 
