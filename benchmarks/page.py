@@ -55,12 +55,16 @@ class Page:
         """A row for each method: result, differences to the references seed by seed, learning rate."""
         rows = []
         for method, lines in self.found[name].items():
-            compared = [differences(lines, self.found[name][other]) for other in REFERENCES if other in self.found[name]]
+            compared = [
+                differences(lines, self.found[name][other]) for other in REFERENCES if other in self.found[name]
+            ]
             if lines:
                 some = next(iter(lines.values()))
                 row = [method, f'{len(lines)}', self.mean(name, method)]
                 row += [self.difference(name, values) if any(values) else '' for values in compared]
-                rows.append([*row, f'{some["rate"]:g}', f'{np.median([line["seconds"] for line in lines.values()]):.0f}'])
+                rows.append(
+                    [*row, f'{some["rate"]:g}', f'{np.median([line["seconds"] for line in lines.values()]):.0f}']
+                )
         references = [f'− {other}' for other in REFERENCES]
         return markdown(['', 'seeds', self.title(name), *references, 'rate', 'seconds of a run'], rows)
 
@@ -72,7 +76,9 @@ class Page:
                 cells = [c for c in self.plan.cells if (c.part, c.dataset, c.method) == ('tuning', dataset, method)]
                 lines = {cell.rate: line for cell in cells if (line := self.results.find(cell))}
                 scores = [lines[rate]['score'] if rate in lines else '' for rate in RATES]
-                rows += [[dataset, method, *('diverged' if one is None else f'{one}' for one in scores)]] if lines else []
+                rows += (
+                    [[dataset, method, *('diverged' if one is None else f'{one}' for one in scores)]] if lines else []
+                )
         return markdown(['', '', *(f'{rate:g}' for rate in RATES)], rows)
 
     def costs(self) -> str:

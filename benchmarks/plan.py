@@ -46,7 +46,7 @@ class Plan:
         self.methods = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('methods/*.py'))}
         self.datasets = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('datasets/*.py'))}
         self.cells = sorted(self._cells(), key=lambda cell: (cell.part != 'tuning', not cell.core))
-        self.arch: str = next(iter(self.datasets.values())).trunk.arch
+        self.base = next(iter(self.datasets.values()))  # of which trunk and image size are read
 
     def _cells(self) -> Iterator[Cell]:
         for dataset, config in self.datasets.items():

@@ -44,7 +44,7 @@ def chosen(results: Results, asked: Iterable[str], whole: bool) -> list[Cell]:
         ValueError: There is no such part or cell.
     """
     cells, asked = results.plan.cells, set(asked)
-    unknown = asked - {cell.part for cell in cells} - {str(cell) for cell in cells}
+    unknown = asked - {'costs'} - {cell.part for cell in cells} - {str(cell) for cell in cells}
     if unknown:
         parts = ', '.join(dict.fromkeys(cell.part for cell in cells))
         raise ValueError(f'no part or cell {", ".join(sorted(unknown))}; the parts are {parts}, costs; cells: --list')
@@ -73,7 +73,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)  # with the time and memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
-    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, arch=config.trunk.arch)
+    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, trunk=config.trunk_name)
     if process.returncode:
         last = output.read_text().strip().rpartition('\n')[2]
         if cell.part == 'tuning' and 'not finite' in last:
@@ -85,7 +85,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         score=metrics[config.benchmark.score],
         metrics={name: value for name, value in metrics.items() if name not in ('time', 'data_time', 'step')},
         trained=trained_parameters(config.model.backbone),
-        trunk=next(one['trunk'] for one in log if 'trunk' in one),
+        fingerprint=next(one['trunk'] for one in log if 'trunk' in one),
         seconds=round(time.perf_counter() - start, 1),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
         peak_mb=max(one['memory'] for one in log if 'memory' in one) if device == 'cuda' else usage.ru_maxrss // 1024,
@@ -131,9 +131,20 @@ def run_costs(results: Results, device: str) -> None:
     """Measure the costs of all methods on the trunk, unless that is done."""
     known = {line['case'] for line in results.lines('costs')}
     if not known >= set(results.plan.methods):
-        size = reversed(next(iter(results.plan.datasets.values())).size)
-        options = ['--arch', results.plan.arch, '--batch', 8, '--device', device, '--cases', *results.plan.methods]
-        command = [sys.executable, HERE / 'costs.py', *options, '--size', *size, '--json', results.folder / 'costs.jsonl']
+        base = results.plan.base
+        options = [
+            '--arch',
+            base.trunk.arch,
+            '--size',
+            *base.size[::-1],
+            '--batch',
+            8,
+            '--dtype',
+            'bf16',
+            '--device',
+            device,
+        ]
+        command = [sys.executable, HERE / 'costs.py', *options, '--json', results.folder / 'costs.jsonl']
         subprocess.run(list(map(str, command)), check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 
 
@@ -152,25 +163,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('asked', nargs='*', metavar='PART or CELL', help='(default: all parts, and costs)')
     parser.add_argument('--list', action='store_true', help='say what is done and what is not')
+    parser.add_argument('--page', action='store_true', help='write tables and picture of what is done, run nothing')
+    parser.add_argument('--again', action='store_true', help='run the named cells once more and compare their scores')
     parser.add_argument('--whole', action='store_true', help='all methods with all seeds')
     parser.add_argument('--rate', type=float, help='take this learning rate instead of choosing one')
-    parser.add_argument('--again', action='store_true', help='run cells that are done once more, and compare')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--jobs', type=int, default=2, help='cells at a time (default: 2)')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/benchmark', help='logs and checkpoints')
     args = parser.parse_args()
     results = Results(HERE / 'results', Plan(), args.rate)
+    failed = []
     if args.list:
         print(overview(results))
-        return
-    try:
-        cells = chosen(results, set(args.asked) - {'costs'}, args.whole) if args.asked != ['costs'] else []
-    except ValueError as error:
-        parser.error(str(error))
-    failed = run_all(cells, results, args.work_dir, args.device, args.jobs)
-    if not args.asked or 'costs' in args.asked:
-        run_costs(results, args.device)
-    write_pages(results)
+    elif args.again:
+        for cell in results.plan.cells:
+            line = results.find(cell) if str(cell) in args.asked else None
+            if line:
+                again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
+                print(f'{cell}: {line["score"]}, again {again["score"]}')
+                failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+    elif not args.page:
+        try:
+            cells = chosen(results, args.asked, args.whole)
+        except ValueError as error:
+            parser.error(str(error))
+        failed = run_all(cells, results, args.work_dir, args.device, args.jobs)
+        if not args.asked or 'costs' in args.asked:
+            run_costs(results, args.device)
+    if not args.list:
+        write_pages(results)
     if failed:
         sys.exit('\n'.join(['failed:', *failed]))
 

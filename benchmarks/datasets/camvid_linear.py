@@ -2,17 +2,37 @@
 _base_ = ['../base.py', '../../configs/_base_/runtime.py', 'mmseg::_base_/default_runtime.py']
 benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit='%', rates_of='camvid_linear')
 
-classes = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist')
+classes = (
+    'Sky',
+    'Building',
+    'Pole',
+    'Road',
+    'Pavement',
+    'Tree',
+    'SignSymbol',
+    'Fence',
+    'Car',
+    'Pedestrian',
+    'Bicyclist',
+)
 unlabelled = 11
 data = dict(
-    type='mmseg.BaseSegDataset', data_root='{{$CAMVID_ROOT:data/camvid}}', metainfo=dict(classes=classes), img_suffix='.jpg',
+    type='mmseg.BaseSegDataset',
+    data_root='{{$CAMVID_ROOT:data/camvid}}',
+    metainfo=dict(classes=classes),
+    img_suffix='.jpg',
     ignore_index=unlabelled,
 )
 
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor', mean=_base_.mean, std=_base_.std, bgr_to_rgb=True, size=_base_.size[::-1], seg_pad_val=unlabelled
+        type='SegDataPreProcessor',
+        mean=_base_.mean,
+        std=_base_.std,
+        bgr_to_rgb=True,
+        size=_base_.size[::-1],
+        seg_pad_val=unlabelled,
     ),
     backbone=_base_.backbone,
     neck=dict(type='daga_mm.MapNorm', embed_dims=_base_.trunk.dims, num_maps=4),

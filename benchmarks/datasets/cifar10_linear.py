@@ -1,6 +1,8 @@
 # CIFAR-10: a linear head on [class token; mean patch]; 1,000 training and 2,000 test images, at 8 × 8 patches.
 _base_ = ['../base.py', '../../configs/_base_/classification.py']
-benchmark = dict(part='cifar10', title='CIFAR-10, linear head', score='accuracy/top1', unit='%', rates_of='camvid_linear')
+benchmark = dict(
+    part='cifar10', title='CIFAR-10, linear head', score='accuracy/top1', unit='%', rates_of='camvid_linear'
+)
 
 resize = dict(type='Resize', scale=8 * _base_.trunk.patch, **_base_.bicubic)
 model = dict(

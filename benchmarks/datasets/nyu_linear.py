@@ -1,7 +1,9 @@
 # Depth of NYUv2's labelled images: every fourth training and test image; DINOv3's linear head on four maps.
 # Depth is read from 8-bit files (metres = value / 25.5, filled in), so results are not those of the NYU benchmark.
 _base_ = ['../base.py', '../../configs/_base_/nyu.py']
-benchmark = dict(part='nyu', title='NYUv2 depth, linear head', score='rmse', unit='m', lower_is_better=True, rates_of='camvid_linear')
+benchmark = dict(
+    part='nyu', title='NYUv2 depth, linear head', score='rmse', unit='m', lower_is_better=True, rates_of='camvid_linear'
+)
 
 load_depth = dict(type='daga_mm.LoadDepthAnnotation', depth_rescale_factor=1 / 25.5)
 pack = dict(type='PackSegInputs', meta_keys=_base_.meta_keys)

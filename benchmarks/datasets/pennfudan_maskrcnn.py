@@ -6,7 +6,11 @@ _base_ = [
     'mmdet::_base_/default_runtime.py',
 ]
 benchmark = dict(
-    part='pennfudan', title='Penn-Fudan, Mask R-CNN', score='coco/segm_mAP', unit='0 to 1', methods=('frozen', 'daga', 'lora')
+    part='pennfudan',
+    title='Penn-Fudan, Mask R-CNN',
+    score='coco/segm_mAP',
+    unit='0 to 1',
+    methods=('frozen', 'daga', 'lora'),
 )
 
 root = '{{$PENNFUDAN_ROOT:data/pennfudan}}'
@@ -52,9 +56,7 @@ val_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             resize,
-            dict(
-                type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
-            ),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ],
         **data,
     ),
