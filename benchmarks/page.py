@@ -121,7 +121,7 @@ class Page:
         return 1 if self.plan.datasets[dataset].benchmark.unit == '%' else 3
 
     def picture(self) -> plt.Figure | None:
-        """Results over the time of a training step; areas are trained parameters. None while there is nothing to draw."""
+        """Results over the time of a training step; areas are trained parameters. None if there is nothing to draw."""
         drawn = {d: [m for m in methods if methods[m] and m in self.cost] for d, methods in self.found.items()}
         drawn = {dataset: methods for dataset, methods in drawn.items() if len(methods) > 2}
         if not drawn:

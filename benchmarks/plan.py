@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 HERE = Path(__file__).parent
 RATES = (3e-4, 1e-3, 3e-3)  # tried for every method
@@ -43,6 +44,7 @@ class Plan:
     """
 
     def __init__(self, folder: Path = HERE) -> None:
+        MMLogger.get_current_instance().setLevel('WARNING')  # else a line for each environment variable in each config
         self.methods = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('methods/*.py'))}
         self.datasets = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('datasets/*.py'))}
         self.cells = sorted(self._cells(), key=lambda cell: (cell.part != 'tuning', not cell.core))

@@ -131,21 +131,10 @@ def run_costs(results: Results, device: str) -> None:
     """Measure the costs of all methods on the trunk, unless that is done."""
     known = {line['case'] for line in results.lines('costs')}
     if not known >= set(results.plan.methods):
-        base = results.plan.base
-        options = [
-            '--arch',
-            base.trunk.arch,
-            '--size',
-            *base.size[::-1],
-            '--batch',
-            8,
-            '--dtype',
-            'bf16',
-            '--device',
-            device,
-        ]
-        command = [sys.executable, HERE / 'costs.py', *options, '--json', results.folder / 'costs.jsonl']
-        subprocess.run(list(map(str, command)), check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
+        trunk, (width, height) = results.plan.base.trunk, results.plan.base.size
+        options = f'--arch {trunk.arch} --size {height} {width} --batch 8 --dtype bf16 --device {device} --json'
+        command = [sys.executable, HERE / 'costs.py', *options.split(), results.folder / 'costs.jsonl']
+        subprocess.run(command, check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 
 
 def overview(results: Results) -> str:

@@ -263,14 +263,13 @@ def describe_weights(path: Path, arch: str) -> str:
     import torch
 
     from .backbones import build_trunk
-    from .backbones.checkpoints import read_weights, split_own_checkpoint
-    from .backbones.formats import is_hugging_face
+    from .backbones.checkpoints import backbone_prefix, read_weights
 
     state = read_weights(path)
     of_meta, of_timm = (any(key.endswith(name) for key in state) for name in ('storage_tokens', 'reg_token'))
-    if split_own_checkpoint(state):
+    if backbone_prefix(state) is not None:
         origin = 'daga_mm'
-    elif is_hugging_face(state):
+    elif any(key.endswith('embeddings.register_tokens') for key in state):
         origin = 'Hugging Face'
     elif of_meta or of_timm:
         origin = 'Meta' if of_meta else 'timm'

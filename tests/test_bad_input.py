@@ -274,7 +274,7 @@ CONFIG: Mistakes = {
     [
         (['train_cfg.max_iters'], '--cfg-options train_cfg.max_iters: expected NAME=VALUE, without spaces around ='),
         (['a', '=', '1'], '--cfg-options a: expected NAME=VALUE, without spaces'),
-        (['a=[1,2'], '--cfg-options a=[1,2: Imbalanced brackets'),
+        (['a=[1,2'], '--cfg-options a=[1,2: found brackets that are not closed'),
     ],
 )
 def test_options_that_are_none(arguments, message, capsys):

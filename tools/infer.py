@@ -13,19 +13,17 @@ import argparse
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_device, folder, fraction, make_parser, positive
 from daga_mm.errors import RunError, as_run_error
 
-# Functions import what loads torch, which takes seconds: help and argument errors come before.
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    from mmengine.config import Config
 
 
-def detect(config: Config, args: argparse.Namespace) -> Any:
+def detect(config: 'Config', args: argparse.Namespace) -> Any:
     """mmdet's inferencer: boxes, masks and labels above a score; predictions as JSON in DIR/preds."""
     from mmdet.apis import DetInferencer
 
@@ -38,7 +36,7 @@ def detect(config: Config, args: argparse.Namespace) -> Any:
     )
 
 
-def segment(config: Config, args: argparse.Namespace) -> Any:
+def segment(config: 'Config', args: argparse.Namespace) -> Any:
     """mmseg's inferencer: a colour map over the image; label maps, one number per pixel, in DIR/pred."""
     from mmseg.apis import MMSegInferencer
 
@@ -57,7 +55,7 @@ def segment(config: Config, args: argparse.Namespace) -> Any:
     return draw
 
 
-def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
+def estimate_depth(config: 'Config', args: argparse.Namespace) -> Any:
     """mmseg's inference; the image beside its depth in colours, with a bar in metres."""
     import mmcv
     from mmseg.apis import inference_model, init_model
@@ -88,7 +86,7 @@ def estimate_depth(config: Config, args: argparse.Namespace) -> Any:
     return draw
 
 
-def classify(config: Config, args: argparse.Namespace) -> Any:
+def classify(config: 'Config', args: argparse.Namespace) -> Any:
     """mmpretrain's inferencer: the class and its score on the image; all of them in DIR/predictions.json."""
     from mmpretrain import ImageClassificationInferencer
 
@@ -152,13 +150,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(args: argparse.Namespace) -> tuple[list[str], Config, str]:
+def prepare(args: argparse.Namespace) -> tuple[list[str], 'Config', str]:
     """The images, the config and the kind of inferencer that the arguments ask for.
 
     Raises:
         OSError: A file is missing, or nothing can be written to the folder.
         ValueError: An argument does not fit.
     """
+    from daga_mm.cli.config import load_config, require_checkpoint
+
     images = find_images(args.images)
     config = load_config(args.config, args.cfg_options)
     require_checkpoint(args.checkpoint)
@@ -178,6 +178,7 @@ def main() -> None:
     with one_line_errors(args.traceback):
         with as_run_error(OSError, ValueError):
             images, config, scope = prepare(args)
+        from daga_mm.cli.config import path_environment
         from daga_mm.cli.runs import chosen_device
         from daga_mm.engine import image_fault
 

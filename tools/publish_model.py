@@ -14,16 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-from mmengine.registry import MODELS
-
 import daga_mm
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, folder, make_parser
 from daga_mm.errors import as_run_error
 
-if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: help and argument errors come before
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    from mmengine.config import Config
     from torch import Tensor
 
     from daga_mm.backbones import DAGAViT
@@ -31,12 +28,14 @@ if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: hel
 KEPT = ('daga_mm_schema', 'dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
 
 
-def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict]:
+def publish(config: 'Config', checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict]:
     """What goes into the file: tensors, and what there is to say of them.
 
     Raises:
         ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
     """
+    from mmengine.registry import MODELS
+
     from daga_mm.backbones.checkpoints import KEY, backbone_prefix, below
 
     # Copies: weights that layers share are one tensor in a checkpoint, and safetensors takes each by itself.
@@ -64,8 +63,10 @@ def publish(config: Config, checkpoint: dict, with_trunk: bool) -> tuple[dict[st
     return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}
 
 
-def _require_same(backbone: 'DAGAViT', config: Config) -> None:
+def _require_same(backbone: 'DAGAViT', config: 'Config') -> None:
     """The trunk of the checkpoint is the one that the config names, if that is here to be looked at."""
+    from mmengine.registry import MODELS
+
     file = config.model.backbone.init_cfg.checkpoint
     if Path(file).is_file():
         other = MODELS.build(config.model.backbone)
@@ -86,6 +87,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
+        from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+
         with as_run_error(OSError, ValueError):
             config = load_config(args.config, args.cfg_options)
             require_checkpoint(args.checkpoint)

@@ -16,7 +16,7 @@ from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import file, make_parser
 from daga_mm.errors import as_run_error
 
-if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: help and argument errors come before
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
     from daga_mm.visualization import Run
 
 

@@ -8,14 +8,14 @@ Several GPUs: tools/dist_test.sh CONFIG CHECKPOINT NUMBER.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, ConfigDict
-
-from daga_mm.cli.config import load_config, require_checkpoint, require_work_dir
-from daga_mm.cli.data import require_data
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_run_options, make_parser
 from daga_mm.errors import RunError, as_run_error
+
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,12 +33,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _is_probe(config: Config) -> bool:
+def _is_probe(config: 'Config') -> bool:
     """It measures features, and makes no predictions."""
     return str(config.test_cfg.get('type')).startswith('daga_mm.')
 
 
-def draw_into(folder: str, config: Config) -> None:
+def draw_into(folder: str, config: 'Config') -> None:
     """Let upstream's hook draw every image that is tested.
 
     Raises:
@@ -56,25 +56,30 @@ def draw_into(folder: str, config: Config) -> None:
         config.visualizer.save_dir = folder
 
 
-def augment(config: Config) -> None:
+def augment(config: 'Config') -> None:
     """Let upstream's model for test-time augmentation ask the config's own about every view of an image.
 
     Raises:
         ValueError: The config has no test-time augmentation.
     """
+    from mmengine.config import ConfigDict
+
     if not {'tta_model', 'tta_pipeline'} <= config.keys():
         raise ValueError('--tta: the config has no tta_model and tta_pipeline')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = ConfigDict(**config.tta_model, module=config.model)
 
 
-def prepare(args: argparse.Namespace) -> Config:
+def prepare(args: argparse.Namespace) -> 'Config':
     """The config of the test that the arguments ask for.
 
     Raises:
         OSError: A file is missing, or nothing can be written to the work dir.
         ValueError: An argument, the config or the data do not fit.
     """
+    from daga_mm.cli.config import load_config, require_checkpoint, require_work_dir
+    from daga_mm.cli.data import require_data
+
     config = load_config(args.config, args.cfg_options, args.work_dir)
     trunk_alone = _is_probe(config) and not config.model.get('head')
     if args.checkpoint != 'none':
@@ -96,7 +101,7 @@ def main() -> None:
     with one_line_errors(args.traceback):
         with as_run_error(OSError, ValueError):
             config = prepare(args)
-        from daga_mm.cli.runs import build_runner  # loads torch: help and argument errors come before
+        from daga_mm.cli.runs import build_runner
 
         runner = build_runner(config, args)
         if args.show_dir and runner.world_size > 1:

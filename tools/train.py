@@ -8,14 +8,14 @@ Several GPUs: tools/dist_train.sh CONFIG NUMBER.
 import argparse
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-
-from daga_mm.cli.config import load_config, require_checkpoint, require_work_dir
-from daga_mm.cli.data import require_data
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_run_options, make_parser
 from daga_mm.errors import as_run_error
+
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,13 +44,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def resume(config: Config, checkpoint: str) -> None:
+def resume(config: 'Config', checkpoint: str) -> None:
     """Go on from a checkpoint, from the last one of a folder, or ('auto') from that of the work dir if there is one.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
     """
     from mmengine.runner import find_latest_checkpoint
+
+    from daga_mm.cli.config import require_checkpoint
 
     folder = config.work_dir if checkpoint == 'auto' else checkpoint
     found = find_latest_checkpoint(folder) if Path(folder).is_dir() else checkpoint
@@ -64,13 +66,16 @@ def resume(config: Config, checkpoint: str) -> None:
         raise FileNotFoundError(f'--resume {folder}: this folder has no last_checkpoint, expected a work dir of a run')
 
 
-def prepare(args: argparse.Namespace) -> tuple[Config, list[Path]]:
+def prepare(args: argparse.Namespace) -> tuple['Config', list[Path]]:
     """The config of the run that the arguments ask for, and the folders that were made for it.
 
     Raises:
         OSError: A file is missing, or nothing can be written to the work dir.
         ValueError: An argument, the config or the data do not fit.
     """
+    from daga_mm.cli.config import load_config, require_work_dir
+    from daga_mm.cli.data import require_data
+
     config = load_config(args.config, args.cfg_options, args.work_dir)
     if not config.get('train_cfg'):
         raise ValueError(f'{args.config} trains nothing: tools/test.py runs it')
@@ -94,7 +99,6 @@ def main() -> None:
     with one_line_errors(args.traceback):
         with as_run_error(OSError, ValueError):
             config, made = prepare(args)
-        # These imports load torch, which takes seconds: help and argument errors come before.
         from mmengine.dist import is_main_process
 
         from daga_mm.cli.runs import build_runner

@@ -4,7 +4,7 @@ _base_ = ['./dinov3.py', './runtime.py', 'mmpretrain::_base_/default_runtime.py'
 
 # ImageNetFolders measures a part of the classes too, under their own numbers; mmpretrain's ImageNet wants all thousand.
 in1k = dict(
-    train=dict(type='ImageNet', data_root=_base_.imagenet_root, split='train'),
+    train=dict(type='ImageNet', data_root=_base_.imagenet_root, data_prefix='train'),
     test=dict(type='daga_mm.ImageNetFolders', data_root=_base_.imagenet_root + '/val'),
 )
 # As folders of images, which tools/dataset_converters/cifar.py writes: mmpretrain's own classes download, and unpickle.

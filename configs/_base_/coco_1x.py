@@ -19,6 +19,5 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
-    paramwise_cfg=dict(adapter_lr_mult=1.0),
 )
 default_hooks = dict(checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco/segm_mAP', max_keep_ckpts=2))

@@ -1,2 +1,45 @@
-_base_ = './depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
-model = dict(backbone=_base_.vitb16, decode_head=dict(in_channels=[768]))
+# Linear depth head on a frozen DINOv3 ViT with DAGA at the quarter ends; DINOv3's recipe (dinov3/eval/depth): the
+# last block, batch norm, 1×1 convolution to 256 bins of depth.
+_base_ = '../_base_/nyu.py'
+model = dict(
+    backbone=dict(
+        type='daga_mm.DAGAViT',
+        adapter=dict(type='DAGA', layers=_base_.trunk.quarter_ends),
+        out_indices=(-1,),
+        **_base_.trunk.backbone,
+    ),
+    decode_head=dict(
+        type='daga_mm.LinearDepthHead',
+        in_channels=[_base_.trunk.embed_dims],
+        num_bins=256,
+        min_depth=1e-3,
+        max_depth=10.0,
+        loss_decode=dict(type='daga_mm.SigLogLoss'),
+    ),
+)
+
+# The schedule of DINOv3's linear probe for depth (dinov3/eval/depth/configs/config-nyu.yaml): cosine to zero under a
+# linear warm-up of a third of the run. DINOv3 also moves Adam's beta1 between 0.85 and 0.95; here it stays at 0.9.
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=38400, val_interval=1600)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.99), weight_decay=1e-4),
+    clip_grad=dict(max_norm=35),
+    constructor='daga_mm.DAGAOptimWrapperConstructor',
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=12800),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=38400),
+]
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='daga_mm.CheckpointHook', by_epoch=False, interval=1600, save_best='rmse', rule='less', max_keep_ckpts=2
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+)

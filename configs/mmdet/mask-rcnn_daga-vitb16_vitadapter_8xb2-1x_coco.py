@@ -1,8 +1,10 @@
-_base_ = './mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
+# Mask R-CNN on a frozen DINOv3 ViT with DAGA. The neck has ViT-Adapter's drop path: of L from L on, below of B.
+_base_ = ['../_base_/coco_1x.py', 'mmdet::_base_/models/mask-rcnn_r50_fpn.py']
+dims = _base_.trunk.embed_dims
 model = dict(
-    backbone=_base_.vitb16,
+    backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=[
-        dict(type='daga_mm.ViTAdapterNeck', embed_dims=768, drop_path_rate=0.3),
-        dict(type='FPN', in_channels=[768, 768, 768, 768], out_channels=256, num_outs=5),
+        dict(type='daga_mm.ViTAdapterNeck', embed_dims=dims, drop_path_rate=0.4 if dims > 768 else 0.3),
+        dict(type='FPN', in_channels=4 * [dims], out_channels=256, num_outs=5),
     ],
 )

@@ -1,9 +1,9 @@
-# Mask R-CNN on a frozen DINOv3 ViT-S/16 with DAGA.
-_base_ = ['../_base_/coco_1x.py', 'mmdet::_base_/models/mask-rcnn_r50_fpn.py']
+_base_ = './mask-rcnn_daga-vitb16_vitadapter_8xb2-1x_coco.py'
+trunk = _base_.trunks['{{$TRUNK:vits16}}']
 model = dict(
-    backbone=dict(_delete_=True, type='daga_mm.DAGAViT', with_image=True, **_base_.vits16),
+    backbone=trunk.backbone,
     neck=[
-        dict(type='daga_mm.ViTAdapterNeck', embed_dims=384, drop_path_rate=0.3),
-        dict(type='FPN', in_channels=[384, 384, 384, 384], out_channels=256, num_outs=5),
+        dict(_base_.model.neck[0], embed_dims=trunk.embed_dims),
+        dict(_base_.model.neck[1], in_channels=4 * [trunk.embed_dims]),
     ],
 )

@@ -1,2 +1,5 @@
-_base_ = './image-classifier_daga-vits16_linear_8xb128-20e_cifar100.py'
-model = dict(backbone=_base_.vitb16, head=dict(in_channels=2 * 768))
+_base_ = './image-classifier_daga-vitb16_linear_8xb128-20e_cifar10.py'
+model = dict(head=dict(num_classes=100))
+train_dataloader = dict(dataset=_base_.cifar100.train)
+val_dataloader = dict(dataset=_base_.cifar100.test)
+test_dataloader = val_dataloader

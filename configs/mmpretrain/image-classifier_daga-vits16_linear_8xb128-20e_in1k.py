@@ -1,6 +1,3 @@
-# A linear head on a frozen DINOv3 ViT-S/16 with DAGA, on ImageNet-1k.
-_base_ = '../_base_/image-classifier_20e.py'
-model = dict(backbone=_base_.vits16, head=dict(num_classes=1000, in_channels=2 * 384))
-train_dataloader = dict(dataset=_base_.in1k.train)
-val_dataloader = dict(dataset=_base_.in1k.test)
-test_dataloader = val_dataloader
+_base_ = './image-classifier_daga-vitb16_linear_8xb128-20e_in1k.py'
+trunk = _base_.trunks['{{$TRUNK:vits16}}']
+model = dict(backbone=trunk.backbone, head=dict(in_channels=2 * trunk.embed_dims))

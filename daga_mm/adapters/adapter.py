@@ -108,7 +108,7 @@ class Adapter(nn.Module):
         return False
 
     def gate(self, index: int, context: Context) -> Tensor | None:
-        """For pictures: what scales the update of each channel after block ``index``, (B, 1 or h·w, D); None if nothing does."""
+        """For pictures: the factors on the update after block ``index``, (B, 1 or h·w, D); None without any."""
         return None
 
     def is_identity(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ class AdaptFormer(Adapter):
     ) -> None:
         super().__init__(trunk, last, layers)
         self.scale = scale
-        self.bottlenecks = nn.ModuleDict()
+        self.bottlenecks: Any = nn.ModuleDict()
         for layer in self.layers:
             down, up = nn.Linear(trunk.embed_dims, bottleneck_dim), nn.Linear(bottleneck_dim, trunk.embed_dims)
             nn.init.kaiming_uniform_(down.weight, a=5**0.5)

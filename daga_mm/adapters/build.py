@@ -47,7 +47,8 @@ def build_adapters(config: AdapterConfig, trunk: Trunk, last: int, patches_reach
     inside = [name for name, adapter in adapters.items() if adapter.works_inside]
     if inside and any(adapter.guidance for adapter in adapters.values()):
         raise ValueError(
-            f"guidance=dict(layer=…) reads the untouched trunk, and {', '.join(inside)} changes it: use guidance='inline'"
+            f'guidance=dict(layer=…) reads the untouched trunk, and {", ".join(inside)} changes it: '
+            "use guidance='inline'"
         )
     return adapters
 

@@ -62,7 +62,7 @@ class AttentionEncoder(nn.Module):
 
 
 class HeadsEncoder(nn.Module):
-    """The attention of each head relative to its mean: nothing is learned between it and the gate of `HeadsBottleneck`."""
+    """The attention of each head relative to its mean, for `HeadsBottleneck`; without parameters."""
 
     def forward(self, guidance: Tensor) -> Tensor:
         """Maps (B, heads, h, w) in [0, 1] -> instruction (B, heads, h, w), each map over its mean, less 1."""
@@ -167,13 +167,13 @@ class DAGA(Adapter):
         self.guidance = _guidance(guidance, trunk)
         bottleneck = HeadsBottleneck if gate == 'heads' else GatedBottleneck
         size = trunk.num_heads if gate == 'heads' else instruction_dim
-        self.encoders = nn.ModuleDict(
+        self.encoders: Any = nn.ModuleDict(
             {
                 layer: HeadsEncoder() if gate == 'heads' else AttentionEncoder(instruction_dim, gate)
                 for layer in (['shared'] if share_encoder else map(str, self.layers))
             }
         )
-        self.bottlenecks = nn.ModuleDict(
+        self.bottlenecks: Any = nn.ModuleDict(
             {str(layer): bottleneck(trunk.embed_dims, size, bottleneck_dim, mixing_init) for layer in self.layers}
         )
 
@@ -183,25 +183,25 @@ class DAGA(Adapter):
 
     def after_block(self, index: int, tokens: Tensor, context: Context) -> Tensor:
         assert context.attention is not None
-        bottleneck: Any = self.bottlenecks[str(index)]
+        bottleneck = self.bottlenecks[str(index)]
         prefix = context.num_prefix_tokens
         patches = bottleneck(tokens[:, prefix:], self.instruction(index, context.attention), context.grid)
         return torch.cat([tokens[:, :prefix], patches.to(tokens.dtype)], dim=1)
 
     def gate(self, index: int, context: Context) -> Tensor:
         assert context.attention is not None
-        bottleneck: Any = self.bottlenecks[str(index)]
+        bottleneck = self.bottlenecks[str(index)]
         return bottleneck.gate(self.instruction(index, context.attention), context.grid)
 
     def is_identity(self) -> bool:
-        return not any(bottleneck.up.weight.any() for bottleneck in self.bottlenecks.values())  # type: ignore[union-attr]
+        return not any(bottleneck.up.weight.any() for bottleneck in self.bottlenecks.values())
 
     def curves(self) -> dict[str, Tensor]:
         """``mixing/BLOCK``: the mixing weight; ``norm/BLOCK``: the norm of the up-projection."""
         curves = {}
         for layer, bottleneck in self.bottlenecks.items():
-            curves[f'mixing/{layer}'] = bottleneck.mixing.float()  # type: ignore[union-attr, operator]
-            curves[f'norm/{layer}'] = bottleneck.up.weight.float().norm()  # type: ignore[union-attr]
+            curves[f'mixing/{layer}'] = bottleneck.mixing.float()
+            curves[f'norm/{layer}'] = bottleneck.up.weight.float().norm()
         return curves
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class LoRA(Adapter):
         self.scale = 1.0 if alpha is None else alpha / rank
         self.merged = False
         self.dropout = nn.Dropout(dropout)
-        self.updates = nn.ModuleDict()
+        self.updates: Any = nn.ModuleDict()
         for layer in self.layers:
             self.updates[str(layer)] = updates = nn.ModuleDict()
             for name, linear in self._linears(trunk, layer).items():
@@ -77,12 +77,12 @@ class LoRA(Adapter):
     def _add(self, layer: str, name: str, linear: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor | None:
         if self.context is None or self.merged:
             return None
-        update = self.updates[layer][name]  # type: ignore[index]
+        update = self.updates[layer][name]
         x = self.dropout(args[0].to(update['down'].weight.dtype))
         return output + (update['up'](update['down'](x)) * self.scale).to(output.dtype)
 
     def is_identity(self) -> bool:
-        return not any(update['up'].weight.any() for layer in self.updates.values() for update in layer.values())  # type: ignore
+        return not any(update['up'].weight.any() for layer in self.updates.values() for update in layer.values())
 
     def merge(self, trunk: Trunk) -> None:
         """Add the updates to the weights of the trunk, so that inference costs nothing extra.
@@ -116,14 +116,14 @@ class LoRA(Adapter):
                     raise ValueError(f'{name} is stored in {linear.weight.dtype}, expected float32 to merge LoRA into')
         for layer, named in linears:
             for name, linear in named.items():
-                update = self.updates[str(layer)][name]  # type: ignore[index]
+                update = self.updates[str(layer)][name]
                 linear.weight += scale * (update['up'].weight @ update['down'].weight)
 
     def curves(self) -> dict[str, Tensor]:
         """``norm/BLOCK``: the norm of the update of the block's weights."""
         return {
             f'norm/{layer}': torch.stack(
-                [(u['up'].weight.float() @ u['down'].weight.float()).norm() * self.scale for u in updates.values()]  # type: ignore
+                [(u['up'].weight.float() @ u['down'].weight.float()).norm() * self.scale for u in updates.values()]
             ).norm()
             for layer, updates in self.updates.items()
         }

@@ -1,4 +1,4 @@
-"""Mona, the multi-cognitive visual adapter (Yin et al., arXiv:2408.08345): a convolutional bottleneck after attention and MLP."""
+"""Mona, the multi-cognitive visual adapter (Yin et al., arXiv:2408.08345): convolutional bottlenecks in each block."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Mona(Adapter):
     ) -> None:
         super().__init__(trunk, last, layers)
         sizes = (trunk.embed_dims, bottleneck_dim, dropout)
-        self.bottlenecks = nn.ModuleDict(
+        self.bottlenecks: Any = nn.ModuleDict(
             {
                 str(layer): nn.ModuleDict({'attn': ConvBottleneck(*sizes), 'mlp': ConvBottleneck(*sizes)})
                 for layer in self.layers
@@ -111,17 +111,17 @@ class Mona(Adapter):
     def _update(self, layer: str, place: str, tokens: Tensor) -> Tensor:
         """Tokens (B, N, D) -> what is added to them; zeros for the prefix tokens."""
         assert self.context is not None
-        bottleneck: Any = self.bottlenecks[layer][place]  # type: ignore[index]
+        bottleneck: Any = self.bottlenecks[layer][place]
         prefix = self.context.num_prefix_tokens
         patches = tokens[:, prefix:].to(bottleneck.down.weight.dtype)
         return F.pad(bottleneck(patches, self.context.grid).to(tokens.dtype), (0, 0, prefix, 0))
 
     def is_identity(self) -> bool:
-        return not any(part.up.weight.any() for pair in self.bottlenecks.values() for part in pair.values())  # type: ignore
+        return not any(part.up.weight.any() for pair in self.bottlenecks.values() for part in pair.values())
 
     def curves(self) -> dict[str, Tensor]:
         """``norm/BLOCK``: the norm of the block's up-projections."""
         return {
-            f'norm/{layer}': torch.stack([part.up.weight.float().norm() for part in pair.values()]).norm()  # type: ignore
+            f'norm/{layer}': torch.stack([part.up.weight.float().norm() for part in pair.values()]).norm()
             for layer, pair in self.bottlenecks.items()
         }

@@ -2,7 +2,7 @@
 
 Ours hold, at any depth of a model ('backbone.'):
 
-- ``trunk.*``: all of the trunk, or exactly what was trained in it, or nothing; then its pretrained file is loaded first;
+- ``trunk.*``: all of the trunk; or exactly what was trained in it, or nothing, and then its file is loaded first;
 - ``adapters.<name>.*``: what the adapters added;
 - ``trunk_id``: which pretrained trunk that is (`TrunkId`).
 """
@@ -132,7 +132,9 @@ def backbone_prefix(state: StateDict) -> str | None:
     prefixes = {key[: key.index('trunk.model.')] for key in state if 'trunk.model.' in key}
     prefixes |= {key.removesuffix(KEY) for key in state if key.rpartition('.')[2] == KEY}
     if len(prefixes) > 1:
-        raise ValueError(f'expected one DAGAViT in the checkpoint, found {len(prefixes)}: {", ".join(sorted(prefixes))}')
+        raise ValueError(
+            f'expected one DAGAViT in the checkpoint, found {len(prefixes)}: {", ".join(sorted(prefixes))}'
+        )
     return prefixes.pop() if prefixes else None
 
 

@@ -28,7 +28,7 @@ _HUGGING_FACE_GATED_MLP = (
 
 
 def to_official(state: StateDict) -> StateDict:
-    """Official names for transformers' DINOv3ViTModel and DINOv3's training checkpoints; other state dicts unchanged."""
+    """Official names for transformers' DINOv3ViTModel and DINOv3's training checkpoints; others unchanged."""
     if any(key.endswith('embeddings.register_tokens') for key in state):
         return _from_hugging_face(state)
     if 'backbone.cls_token' in state:  # a training checkpoint, which has the pretraining's heads too

@@ -1,4 +1,4 @@
-"""Trunks of timm: its ViT and EVA families. DINOv3 is an EVA model there."""
+"""Trunks of timm: its ViT and EVA families (DINOv3 is an EVA model there), and SAM by a class of its own."""
 
 import difflib
 import math
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..registry import TRUNKS
 from .dinov2_positions import resample_positions
 from .dinov3_formats import to_official
+from .sam_trunk import SAMTrunk
 from .trunk import Trunk
 
 # The variants with qkv biases, so that no checkpoint loses any; the 7B model has none by design.
@@ -32,6 +33,11 @@ TIMM_NAMES = {
 
 
 @TRUNKS.register_module(name='timm')
+def timm_trunk(arch: str, **kwargs: Any) -> Trunk:
+    """A trunk of timm, of the class that fits the name."""
+    return (SAMTrunk if arch.startswith('samvit_') else TimmTrunk)(arch, **kwargs)
+
+
 class TimmTrunk(Trunk):
     """A ViT or EVA model of timm.
 
@@ -85,7 +91,7 @@ class TimmTrunk(Trunk):
 
     def _add_dinov2_positions(self, patches: Tensor) -> Tensor:
         model = self.model
-        positions = resample_positions(model.pos_embed, tuple(patches.shape[1:3]))
+        positions = resample_positions(model.pos_embed, (patches.shape[1], patches.shape[2]))
         tokens = torch.cat([model.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)], dim=1)
         return model.norm_pre(model.pos_drop(tokens + positions))
 
@@ -132,7 +138,7 @@ class TimmTrunk(Trunk):
         return getattr(self.model, 'rope', None)
 
     def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
-        """Official and Hugging Face DINOv3, official DINOv2, timm's own files, and all that timm's filter of the family converts."""
+        """DINOv3 (official, Hugging Face), official DINOv2, timm's own files, and what timm's filter converts."""
         state = to_official(state)
         model = self.model
         official = 'storage_tokens' in state
@@ -159,7 +165,7 @@ class TimmTrunk(Trunk):
         return converted
 
     def _refuse_other_grid(self, positions: Tensor, origin: str) -> None:
-        """timm would resample DINOv2's positions while loading, and with antialiasing; the official code refuses them."""
+        """timm would resample DINOv2's positions while loading, with antialiasing; the official code refuses them."""
         side = math.isqrt(positions.shape[1])  # with or without the class token
         rows, columns = self.model.patch_embed.grid_size
         if (side, side) != (rows, columns):
@@ -199,10 +205,12 @@ def _create_model(arch: str, kwargs: dict[str, Any]) -> Any:
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True, **kwargs)
     except TypeError as error:
-        raise ValueError(f'{arch} is not a plain vision transformer of timm that takes any image size: {error}') from error
+        raise ValueError(
+            f'{arch} is not a plain vision transformer of timm that takes any image size: {error}'
+        ) from error
     if not isinstance(model, VisionTransformer | Eva):
         raise ValueError(
-            f'{arch} is a {type(model).__name__}, expected a plain vision transformer, one of timm\'s VisionTransformer '
+            f"{arch} is a {type(model).__name__}, expected a plain vision transformer, one of timm's VisionTransformer "
             'and Eva models: adapters work between and inside its blocks'
         )
     return model
@@ -221,17 +229,18 @@ class _CallingAttention(EvaAttention):
     in_forward = False
 
     @property
-    def q_bias(self) -> Tensor | None:
+    def q_bias(self) -> Any:  # type: ignore[override]  # a parameter upstream
         """None in the forward pass: timm calls the projection of an attention without biases."""
         return None if self.in_forward else self._parameters['q_bias']
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self.qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        qkv: Any = self.qkv
+        qkv.all_biases = torch.cat((self.q_bias, self.k_bias, self.v_bias))  # type: ignore[arg-type]
         self.in_forward = True
         try:
             return super().forward(x, *args, **kwargs)
         finally:
-            self.qkv.all_biases = None
+            qkv.all_biases = None
             self.in_forward = False
 
 

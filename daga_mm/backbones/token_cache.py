@@ -52,7 +52,7 @@ class TokenCache:
         path = self._path(key)
         if not path.is_file():
             return None
-        named = (key_and_dtype.rpartition(':') + (value,) for key_and_dtype, value in load_file(path).items())
+        named = ((*key.rpartition(':'), value) for key, value in load_file(path).items())
         return {name: value.to(getattr(torch, dtype)) for name, _, dtype, value in named}
 
     def save(self, key: str, tensors: dict[str, Tensor]) -> None:

@@ -80,7 +80,8 @@ class Trunk(nn.Module, ABC):
         The attention is computed from the queries and keys of the block itself, without gradient.
         """
         tap: Any = self.taps[str(index)]
-        tap.taken = taken = []
+        taken: list[Tensor] = []
+        tap.taken = taken
         try:
             tokens = self.block(index, tokens, positions)
         finally:  # checkpointing leaves a block early when it has recomputed what it needs
@@ -93,7 +94,8 @@ class Trunk(nn.Module, ABC):
         The block is left as soon as it has its queries and keys.
         """
         tap: Any = self.taps[str(index)]
-        tap.taken, tap.stops = (taken := []), True
+        taken: list[Tensor] = []
+        tap.taken, tap.stops = taken, True
         try:
             with torch.no_grad():
                 self.block(index, tokens, positions)

@@ -6,6 +6,6 @@
 - ``runs``: device, mixed precision and runner, as the command line asks for them.
 - ``errors``: one line for the user, the traceback in a file.
 
-Import from the modules. Only ``runs`` loads torch, which takes seconds: a tool imports it after it has read its
-arguments, so that help and argument errors come at once.
+A tool imports ``parser`` and ``errors`` first, and all else after it has read its arguments: help and argument errors
+come at once, while torch, which ``runs`` loads, takes seconds.
 """

@@ -1,10 +1,8 @@
-"""The arguments that the tools share. Importing this module loads no torch."""
+"""The arguments that the tools share. This module imports the standard library only."""
 
 import argparse
 from pathlib import Path
 from typing import Any
-
-from mmengine.config import DictAction
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -14,8 +12,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-class _Options(DictAction):
-    """mmengine's, which names an option that it cannot read."""
+class _Options(argparse.Action):
+    """NAME=VALUE pairs as a dict, values as mmengine's ``DictAction`` reads them."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -24,10 +22,11 @@ class _Options(DictAction):
             name, equals, _ = value.partition('=')
             if not name or not equals:
                 parser.error(f'{option_string} {value}: expected NAME=VALUE, without spaces around =')
-            try:
-                super().__call__(parser, namespace, [value], option_string)
-            except (AssertionError, ValueError) as error:
-                parser.error(f'{option_string} {value}: {error}')
+            if any(value.count(left) != value.count(right) for left, right in ('()', '[]')):
+                parser.error(f'{option_string} {value}: found brackets that are not closed, expected pairs')
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
 
 
 def positive(text: str) -> int:

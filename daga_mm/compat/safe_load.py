@@ -102,8 +102,8 @@ def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu', mmap: bool
     try:
         return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except Exception as error:  # bytes that are no checkpoint make torch fail in every way there is
-        # Where torch advises weights_only=False its words are left out: that would run the file's code.
-        cause = None if 'weights_only' in str(error) else error
+        # torch adds the advice weights_only=False to such an error, which is left out: that would run the file's code.
+        cause = None if isinstance(error, pickle.UnpicklingError) else error
         raise ValueError(f'{path} was not loaded: {_fault(error)}') from cause
 
 

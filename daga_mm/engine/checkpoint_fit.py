@@ -39,7 +39,7 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
         extra = [key for key in shapes if key.startswith(f'{name}.adapters.') and key not in own]
         if extra and (whole or backbone.adapters):
             raise ValueError(
-                f'{path} has adapters that this model, with {", ".join(backbone.adapters) or "none"}, has no place for: '
+                f'{path} has adapters that this model ({", ".join(backbone.adapters) or "none"}) has no place for: '
                 f'{_some(extra)}. Use the config that it was trained with'
             )
     trunks = tuple(f'{name}.trunk.' for name in backbones)

@@ -1,7 +1,10 @@
 """Go on as if nothing had happened."""
 
 import logging
-from typing import Any
+from collections.abc import Iterable
+from copy import copy
+from itertools import islice
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_gather_object, broadcast, get_rank
@@ -9,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..registry import HOOKS
 from .samplers import DefaultSampler, InfiniteSampler, set_seed
@@ -23,6 +27,8 @@ class ExactResumeHook(Hook):
     the state that its index brings (`daga_mm.DefaultSampler`, `daga_mm.InfiniteSampler`). On top of that
 
     - data that were seen are skipped by counting, not by reading them again;
+    - an epoch that was interrupted after a checkpoint by iterations goes on where it was. With other batches than
+      before, it goes on after the same share of them;
     - a validation that was due when the run was stopped is made up for;
     - after a validation or a checkpoint, all ranks go on from the first one's buffers (batch norm's statistics),
       those that the checkpoint holds. So all validate the same model, too.
@@ -33,7 +39,20 @@ class ExactResumeHook(Hook):
     Exact on the CPU; on GPUs as far as their kernels are deterministic (``randomness=dict(deterministic=True)``).
     """
 
-    priority = 'LOWEST'  # other hooks are ready when the validation that is made up for calls them
+    priority = 'LOWEST'  # other hooks are ready when the rest of an epoch, or the validation made up for, calls them
+
+    def __init__(self) -> None:
+        self._done = 0  # batches of the epoch that runs
+        self._progress = (0, 1)  # of the checkpoint's epoch: batches done, and how many it has
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop):
+            inside = checkpoint['meta']['epoch'] == loop.epoch  # else it is the end of the epoch, or behind it
+            checkpoint['meta']['epoch_progress'] = (self._done if inside else 0, len(loop.dataloader))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self._progress = (checkpoint.get('meta') or {}).get('epoch_progress', self._progress)
 
     def before_train(self, runner: Runner) -> None:
         loop = runner.train_loop
@@ -51,14 +70,21 @@ class ExactResumeHook(Hook):
                 sampler.seed = seed  # a checkpoint's is read after the sampler was built
                 if isinstance(loop, IterBasedTrainLoop):
                     _advance(loop, sampler)
+        done, count = self._progress
+        if loop.iter and done and isinstance(loop, EpochBasedTrainLoop):
+            _finish_epoch(runner, done * len(loop.dataloader) // count)
         if loop.iter and _validation_is_due(runner):
             print_log('Validate now what was due when the run stopped', 'current')
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._done = batch_idx + 1
         set_seed(runner.seed, runner.iter, get_rank())
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(torch.initial_seed())
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self._done = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
         share_buffers(runner.model)
@@ -78,14 +104,30 @@ def _sampler(dataloader: Any) -> Any:
 
 def _advance(loop: IterBasedTrainLoop, sampler: Any) -> None:
     """Let the loop's data begin after those of the iterations that are done."""
-    batches = loop.dataloader.batch_sampler
-    if isinstance(sampler, InfiniteSampler) and type(batches) is torch.utils.data.BatchSampler:
-        sampler.start = loop.iter * batches.batch_size
-        steps = loop.iter
-    else:  # what is in a batch depends on what was in those before: they are read again
-        steps = 0
-    # Workers have begun to load from the old place.
-    loop.dataloader_iterator = _Advanced(type(loop.dataloader_iterator)(loop.dataloader), steps)
+    loader, steps = loop.dataloader, 0
+    if isinstance(sampler, InfiniteSampler):  # else there are several passes, whose batches are read again
+        loader, steps = _without(loader, loop.iter), loop.iter
+    loop.dataloader_iterator = _Advanced(type(loop.dataloader_iterator)(loader), steps)
+
+
+def _finish_epoch(runner: Runner, done: int) -> None:
+    """Run the rest of an epoch, as the loop runs a whole one."""
+    loop = runner.train_loop
+    print_log(f'Go on after {done} of {len(loop.dataloader)} iterations of the epoch', 'current')
+    runner.call_hook('before_train_epoch')
+    runner.model.train()
+    for index, batch in enumerate(_without(loop.dataloader, done), done):
+        loop.run_iter(index, batch)
+    runner.call_hook('after_train_epoch')
+    loop._epoch += 1
+
+
+def _without(loader: DataLoader, count: int) -> DataLoader:
+    """The loader for one pass, which leaves out its first batches and does not read them."""
+    loader._iterator = None  # workers that persist have begun to load from the old place
+    rest, batches = copy(loader), cast(Iterable, loader.batch_sampler)
+    rest.__dict__['batch_sampler'] = islice(batches, count, None)  # PyTorch refuses a plain assignment
+    return rest
 
 
 class _Advanced:

@@ -39,8 +39,8 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     These two multiply the rate that upstream's options give. Where none of upstream's options sets a weight decay,
     that of an adapter's modules is multiplied by its ``decay_mult``, and there is none on parameters with one axis or
-    none (norms, biases, layer scales, mixing weights), embeddings, tokens and position tables. Frozen parameters are in no group. Parameters that share all settings are one group, whose
-    ``name`` says what it is.
+    none (norms, biases, layer scales, mixing weights), embeddings, tokens and position tables. Frozen parameters are in
+    no group. Parameters that share all settings are one group, whose ``name`` says what it is.
 
     Raises:
         ValueError: Unknown options, or nothing to train.

@@ -1,9 +1,9 @@
-"""Say whose numbers these are: fingerprints of the weights."""
+"""Record weight fingerprints with metrics."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -26,18 +26,19 @@ class ProvenanceHook(Hook):
     priority = 'HIGH'
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self._write_line(runner, fingerprints(runner))
-
-    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        for part, value in fingerprints(runner).items():
-            runner.message_hub.update_info(f'test/{part}', value)
-
-    @master_only
-    def _write_line(self, runner: Runner, line: dict[str, Any]) -> None:
+        if not is_main_process():
+            return
         # Only the local files: TensorBoard and the like take no words among their scalars.
         for backend in runner.visualizer._vis_backends.values():
             if isinstance(backend, LocalVisBackend):
-                backend.add_scalars(line, step=0 if isinstance(runner._train_loop, dict | None) else runner.iter)
+                step = 0 if isinstance(runner._train_loop, dict | None) else runner.iter
+                backend.add_scalars(fingerprints(runner), step=step)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        found: list[Any] = [fingerprints(runner) if is_main_process() else None]
+        broadcast_object_list(found)  # every process writes the file of a test
+        for part, value in found[0].items():
+            runner.message_hub.update_info(f'test/{part}', value)
 
 
 def fingerprints(runner: Runner, state_dict: Mapping[str, Tensor] | None = None) -> dict[str, str]:

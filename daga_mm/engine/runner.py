@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, TestLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -76,6 +77,14 @@ class Runner(_Runner):
             loader = _Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         check_data(loader, self.model, files)
         return loader
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+        if hasattr(model, 'check_optim_wrapper'):
+            model.check_optim_wrapper(built)
+        return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""

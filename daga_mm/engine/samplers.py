@@ -75,25 +75,21 @@ class DefaultSampler(_DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class InfiniteSampler(_InfiniteSampler):
-    """mmengine's, for loops by iterations; any place in its endless row of indices is found without those before it.
+    """mmengine's, for loops by iterations; its indices carry the random state of their augmentation.
 
     Args:
         dataset: The data set; it gets a ``__getitems__``, by which PyTorch's loaders fetch a batch.
         shuffle: In another order in every pass.
         seed: The same in all ranks; None: drawn, and shared.
-
-    Attributes:
-        start: How many indices of this rank to leave out.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
         super().__init__(dataset, shuffle, seed)
-        self.start = 0
         dataset.__getitems__ = _LoadSeeded(dataset)  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[int]:
         current, order = -1, list(range(self.size))
-        for place in count(self.rank + self.start * self.world_size, self.world_size):
+        for place in count(self.rank, self.world_size):
             passed, position = divmod(place, self.size)
             if self.shuffle and passed != current:
                 generator = torch.Generator().manual_seed(self.seed + passed)

@@ -60,13 +60,15 @@ class TokenCacheHook(Hook):
         words += ', and as much for their mirror images)' if copies == 2 else ')'
         if need > min(room + self.cache.bytes, self.cache.max_bytes):
             raise RunError(
-                f'the token cache in {self.cache.folder} needs about {words}; {room / 1e9:.1f} GB are free and max_bytes '
-                f'is {self.cache.max_bytes / 1e9:.1f} GB. Choose another folder, smaller images or a 16-bit dtype'
+                f'the token cache in {self.cache.folder} needs about {words}; {room / 1e9:.1f} GB are free and '
+                f'max_bytes is {self.cache.max_bytes / 1e9:.1f} GB. Choose another folder, smaller images or a '
+                '16-bit dtype'
             )
         print_log(
             f'token cache in {self.cache.folder}: about {words}, {self.cache.bytes / 1e9:.1f} GB of it are there. '
             f'Blocks 0 to {backbone.first_block - 1} run once per image'
-            + f', in {get_world_size()} processes' * (get_world_size() > 1),
+            + f', in {get_world_size()} processes'
+            * (get_world_size() > 1),
             'current',
         )
 
@@ -108,18 +110,18 @@ class TokenCacheHook(Hook):
         if len(forms) > 2 or (len(forms) == 2 and not torch.equal(forms[0].flip(-1), forms[1])):
             names = [type(transform).__name__ for transform in getattr(dataset.pipeline, 'transforms', ())]
             raise RunError(
-                'the training pipeline gives an image other pixels each time, beyond a horizontal flip, and a token cache '
-                f'would never be read: {", ".join(names)}. Remove what is random from train_dataloader.dataset.pipeline, '
-                'or remove TokenCacheHook'
+                'the training pipeline gives an image other pixels each time, beyond a horizontal flip, so that a '
+                f'token cache would never be read: {", ".join(names)}. Remove what is random from '
+                'train_dataloader.dataset.pipeline, or remove TokenCacheHook'
             )
         items = [dataset[last * number // 3] for number in range(4)]
         batch, again = (model.data_preprocessor(loader.collate_fn(items), True)['inputs'] for _ in range(2))
         alone = model.data_preprocessor(loader.collate_fn(items[:1]), True)['inputs']
         if not torch.equal(batch, again) or not torch.equal(batch[:1], alone):
             raise RunError(
-                'model.data_preprocessor gives an image other pixels in another batch, by random numbers or by padding to '
-                'the largest image of a batch, and a token cache would seldom be read. Resize or crop images to one size '
-                'in the pipeline and remove batch augments, or remove TokenCacheHook'
+                'model.data_preprocessor gives an image other pixels in another batch, by random numbers or by padding '
+                'to the largest image of a batch, so that a token cache would seldom be read. Resize or crop images to '
+                'one size in the pipeline and remove batch augments, or remove TokenCacheHook'
             )
         return batch, len(forms)
 

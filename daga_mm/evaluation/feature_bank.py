@@ -151,7 +151,8 @@ def describe(
     """What the features of a data set are of: weights, architecture, preparation and images.
 
     Paths are no part of it: data sets and checkpoints may move. Images are told apart by their paths within the data
-    set, their labels and the sizes of their files.
+    set, their labels, and the sizes and modification times of their files. A copy that does not keep the times is
+    another data set.
 
     Args:
         backbone: With its weights.
@@ -182,7 +183,9 @@ def _digest(dataset: Any) -> str:
         if 'img_path' not in info:
             raise ValueError(f'{type(dataset).__name__} has no image files (img_path), by which a bank knows its data')
         path = info['img_path']
-        digest.update(f'{os.path.relpath(path, prefix)}\t{_label(info)}\t{os.path.getsize(path)}\n'.encode())
+        file = os.stat(path)
+        line = (os.path.relpath(path, prefix), _label(info), file.st_size, file.st_mtime_ns)
+        digest.update('\t'.join(map(str, line)).encode() + b'\n')
     return digest.hexdigest()[:16]
 
 

@@ -18,7 +18,7 @@ class LinearProbes(nn.Module):
 
     A step of SGD is linear in the gradient, with momentum too. So the loss of each probe is weighed with the probe's
     learning rate, and one optimiser with one rate trains them all: a probe's rate is ``lrs[i]`` times the optimiser's.
-    That holds for SGD without weight decay, and for no other optimiser.
+    That holds for SGD without weight decay or clipped gradients, and for no other optimiser.
 
     Args:
         in_channels: D.

@@ -36,8 +36,7 @@ class LinearProbe(BaseModel):
 
     Raises:
         ValueError: The backbone has another output; DAGA modules that are still the identity when training starts; an
-            ``answering_lr`` that is none of ``lrs``; in a single process, where the model meets its optimiser, one
-            other than SGD without weight decay.
+            ``answering_lr`` that is none of ``lrs``.
     """
 
     def __init__(
@@ -67,15 +66,25 @@ class LinearProbe(BaseModel):
         self.backbone.eval()
         return self
 
-    def train_step(self, data: dict | tuple | list, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """A step of all probes. Only plain SGD is linear in the gradient, on which the learning rates rest."""
+    def check_optim_wrapper(self, optim_wrapper: OptimWrapper) -> None:
+        """Refuse what is not linear in the gradient; `daga_mm.engine.Runner` calls it.
+
+        Raises:
+            ValueError: The optimiser is not SGD, it has weight decay, or gradients are clipped.
+        """
         optimiser = optim_wrapper.optimizer
-        if not isinstance(optimiser, torch.optim.SGD) or any(group['weight_decay'] for group in optimiser.param_groups):
+        faults = []
+        if not isinstance(optimiser, torch.optim.SGD):
+            faults.append(type(optimiser).__name__)
+        if any(group['weight_decay'] for group in optimiser.param_groups):
+            faults.append('a weight decay')
+        if optim_wrapper.clip_grad_kwargs:
+            faults.append('clip_grad')
+        if faults:
             raise ValueError(
-                'LinearProbe needs SGD with weight_decay=0 (optim_wrapper): with anything else its probes would not '
-                'have the learning rates that they are named by'
+                f'optim_wrapper has {", ".join(faults)}, with which the probes of LinearProbe would not have the '
+                'learning rates that they are named by: set SGD, weight_decay=0 and clip_grad=None'
             )
-        return super().train_step(data, optim_wrapper)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """Images (B, 3, H, W) -> by ``mode``

@@ -100,7 +100,9 @@ class RobustnessLoop(BaseLoop):
             done[name] = {**self._measure(name, datasets[name]), 'dataset': asked[name]}
             on_rank_zero(lambda: AtomicBackend().put_text(json.dumps(done, indent=1), notes))
             progress.update(number)
-        results = summarise(done, SETS, self.sets, {**fingerprints(self.runner), 'model': weights})
+        results = on_rank_zero(
+            lambda: summarise(done, SETS, self.sets, {**fingerprints(self.runner), 'model': weights})
+        )
         on_rank_zero(lambda: write_report(results, Path(self.runner.log_dir)))
         metrics = {f'robustness/{name}': value for name, value in results['metrics'].items()}
         self.runner.call_hook('after_test_epoch', metrics=metrics)

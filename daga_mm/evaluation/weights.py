@@ -59,6 +59,6 @@ def refuse_fresh_adapters(backbone: DAGAViT) -> None:
     fresh = [name for name, adapter in backbone.adapters.items() if adapter.is_identity()]
     if fresh:
         raise ValueError(
-            f'the adapter {", ".join(fresh)} is untrained, still the identity, so this would measure the trunk without it: '
+            f'the adapter {", ".join(fresh)} is untrained, so this would measure the trunk without it: '
             'load a checkpoint with trained adapters (load_from), or set adapter=None to measure the trunk'
         )

@@ -25,9 +25,9 @@ class AttentionVisHook(Hook):
     """Draw validation images and adapters' curves into the runner's visualizer, whatever its backends are.
 
     Pictures, after each validation, or every ``interval``-th epoch or iteration: ``attention_N`` and ``features_N`` of
-    the N-th validation image, ``gates`` of them all. Curves, every ``log_interval`` iterations: what `Adapter.curves` of
-    each adapter returns, as ``adapters/NAME/CURVE``; ``adapters/NAME/grad_norm/all``, the norm of its gradients as the
-    optimiser gets them, clipped where they are clipped; and where an adapter works between blocks,
+    the N-th validation image, ``gates`` of them all. Curves, every ``log_interval`` iterations: what `Adapter.curves`
+    of each adapter returns, as ``adapters/NAME/CURVE``; ``adapters/NAME/grad_norm/all``, the norm of its gradients as
+    the optimiser gets them, clipped where they are clipped; and where an adapter works between blocks,
     ``adapters/NAME/update/BLOCK``, the norm of what it adds to the tokens of the batch, relative to theirs.
 
     The main process alone draws; nothing of it changes the run.
@@ -160,4 +160,3 @@ class AttentionVisHook(Hook):
         if gates:
             values, moved = ({b: torch.cat(parts) for b, parts in lists.items()} for lists in (gates, updates))
             runner.visualizer.add_image('gates', draw_gates(values, streams.mixing, moved), step=step)
-

@@ -22,6 +22,8 @@ from .work_dir import Curve, Run, differences
 
 COLOURS = ('#1f6fb4', '#d1495b', '#3a8f5b', '#8a5fbf', '#c98a1b', '#4a4e57', '#17a2a2', '#a05a2c')
 _PANELS = ('attention_', 'features_', 'gates')
+
+
 def render_report(runs: Sequence[Run], counts: Sequence[Mapping[str, int]], max_pictures: int = 6) -> str:
     """The page as HTML, which needs no other file and no network.
 

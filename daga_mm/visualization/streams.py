@@ -48,8 +48,8 @@ class Streams:
 def compare_streams(backbone: DAGAViT, images: Tensor) -> Streams:
     """Run images through the trunk alone and through the whole backbone.
 
-    In eval mode and without gradients, whatever the mode of the backbone, which it has again afterwards. Where an adapter
-    trains the trunk's own parameters, the trunk alone is as trained.
+    In eval mode and without gradients, whatever the mode of the backbone, which it has again afterwards. Where an
+    adapter trains the trunk's own parameters, the trunk alone is as trained.
 
     Args:
         backbone: With weights in it.
@@ -64,7 +64,8 @@ def compare_streams(backbone: DAGAViT, images: Tensor) -> Streams:
         with torch.no_grad():
             with backbone.without_adapters(), backbone.recorded() as record:
                 backbone(images)
-            grid = tuple(-(-side // backbone.patch_size) for side in images.shape[2:])
+            height, width = (-(-side // backbone.patch_size) for side in images.shape[2:])
+            grid = (height, width)
             frozen = _stream(backbone, record, grid)
             streams = Streams(frozen, frozen, next(iter(record.after.values())).shape[1])
             if backbone.adapters:

@@ -25,7 +25,8 @@ class Run:
         config: The config that it ran with.
         training: By name, the curves of its training: 'loss', 'lr', 'time' (seconds an iteration), 'memory' (MiB).
         metrics: By name, the curves of its validations.
-        adapters: By adapter and quantity, then by block, the curves of `AttentionVisHook`: ``adapters['daga/mixing']['11']``.
+        adapters: By adapter and quantity, then by block, the curves of `AttentionVisHook`:
+            ``adapters['daga/mixing']['11']``.
         tested: By name, what a test measured last, in the same work dir.
         fingerprints: Those of 'trunk' and 'adapters', at the last validation.
         pictures: By name, the last picture in ``vis_data/vis_image`` and its step. mmdet gives all of them one name;
@@ -50,7 +51,10 @@ class Run:
         adapters = backbone.get('adapter', 'daga')
         if not adapters:
             return 'frozen' if backbone.get('frozen', True) else 'full fine-tuning'
-        names = [one if isinstance(one, str) else one['type'] for one in ([adapters] if isinstance(adapters, str | dict) else adapters)]
+        names = [
+            one if isinstance(one, str) else one['type']
+            for one in ([adapters] if isinstance(adapters, str | dict) else adapters)
+        ]
         return ' + '.join(name.lower() for name in names)
 
     @property

@@ -178,7 +178,7 @@ def test_guidance_gets_no_gradient(tiny, images):
     assert not model.guidance_map(images).requires_grad
     seen = watch(model)
     model(images)
-    assert [guidance.requires_grad for guidance in seen] == [False] * 3, "layers 1, 2 and 3"
+    assert [guidance.requires_grad for guidance in seen] == [False] * 3, 'layers 1, 2 and 3'
 
 
 # -- shapes and options -------------------------------------------------------------------------------------------
@@ -261,9 +261,12 @@ def test_four_layers_at_768_channels_stay_under_1_2_million_parameters():
         (dict(adapter='lroa'), r"unknown adapter 'lroa', expected adaptformer, .*Did you mean lora\?"),
         (dict(adapter=dict(layers=(1,))), 'unknown adapter None'),
         (dict(adapter=['lora', 'LoRA']), 'lora is there twice'),
-        (dict(adapter=dict(type='LoRA', gate='heads')), "LoRA has no option 'gate', which is one of DAGA. It takes rank"),
+        (
+            dict(adapter=dict(type='LoRA', gate='heads')),
+            "LoRA has no option 'gate', which is one of DAGA. It takes rank",
+        ),
         (dict(adapter=dict(type='LoRA', rnak=2)), "did you mean 'rank'"),
-        (dict(frozen=False), "without an adapter: set adapter=None, not"),
+        (dict(frozen=False), 'without an adapter: set adapter=None, not'),
         (dict(out_indices=()), 'out_indices is empty'),
         (dict(out_type='tokens'), "expected one of 'featmap', 'cls_token', 'cls_avg'"),
         (dict(out_type='cls_avg', adapter=None, arch='vit_base_patch16_siglip_224'), 'no class token for out_type'),

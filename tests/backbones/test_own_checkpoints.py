@@ -75,7 +75,9 @@ def test_as_init_cfg_without_its_trunk_it_says_which_one_is_missing(trained, tmp
     _, state = trained
     torch.save(state, tmp_path / 'adapters.pth')
     (tmp_path / 'trunk.safetensors').unlink()
-    with pytest.raises(ValueError, match=r'adapters\.pth does not hold its trunk, dinov3_vits16 from .*DINOV3_CHECKPOINTS'):
+    with pytest.raises(
+        ValueError, match=r'adapters\.pth does not hold its trunk, dinov3_vits16 from .*DINOV3_CHECKPOINTS'
+    ):
         build(str(tmp_path / 'adapters.pth')).init_weights()
 
 

@@ -48,7 +48,11 @@ def test_what_differs_is_told_apart(tiny, images, tmp_path):
     cache = TokenCache(tmp_path)
     model = tiny(adapter=None)
     identities = {model._prefix_identity('cpu')}
-    for other in (tiny(adapter=None, out_indices=(3,)), tiny(adapter=daga((2,))), tiny(adapter=None, out_type='cls_avg')):
+    for other in (
+        tiny(adapter=None, out_indices=(3,)),
+        tiny(adapter=daga((2,))),
+        tiny(adapter=None, out_type='cls_avg'),
+    ):
         identities.add(other._prefix_identity('cpu'))
     with torch.autocast('cpu', torch.bfloat16):
         identities.add(model._prefix_identity('cpu'))

@@ -23,6 +23,11 @@ FAMILIES = {
     'mixed rotary': dict(name='vit_small_patch16_rope_mixed_224', img_size=64),
     'Perception Encoder': dict(name='vit_pe_core_tiny_patch16_384', img_size=64),
     'DINOv3': dict(name='dinov3_vits16'),
+    'SigLIP': dict(name='vit_base_patch16_siglip_224', img_size=64),  # from here on without a class token
+    'average pooling': dict(name='vit_wee_patch16_reg1_gap_256', img_size=64),
+    'post-norm without class token': dict(name='vit_base_patch16_rpn_224', img_size=64),
+    'AIMv2': dict(name='aimv2_large_patch14_224', img_size=56),
+    'SAM': dict(name='samvit_base_patch16_224', img_size=64, window_size=3, global_attn_indexes=(1,)),
 }
 
 
@@ -35,6 +40,8 @@ def trunk(request):
 
 
 def test_stepping_through_equals_timms_own_forward(trunk):
+    if trunk.arch.startswith('samvit'):
+        trunk.model.neck = torch.nn.Flatten(2)  # timm's forward pass goes on with a neck
     size = trunk.patch_size
     # At other sizes DINOv2's positions are not resampled as timm does.
     rows, columns = (4, 4) if 'dinov2' in trunk.arch else (3, 5)
@@ -43,12 +50,18 @@ def test_stepping_through_equals_timms_own_forward(trunk):
     for index in range(trunk.depth):
         tokens = trunk.block(index, tokens, positions)
     expected = trunk.model.forward_features(images)
-    ours = tokens if isinstance(trunk.model.norm, torch.nn.Identity) else trunk.norm(tokens)
+    if trunk.arch.startswith('samvit'):
+        expected = expected.mT
+    ours = tokens if isinstance(getattr(trunk.model, 'norm', None), torch.nn.Identity) else trunk.norm(tokens)
     assert torch.equal(ours, expected)
     assert tokens.shape == (2, trunk.num_prefix_tokens + rows * columns, trunk.embed_dims)
 
 
 def test_class_attention_is_the_first_row_of_timms_matrix(trunk):
+    if not trunk.has_class_token:
+        with pytest.raises(ValueError, match=f'{trunk.arch} has no class token'):
+            trunk.tap(0)
+        return
     images = torch.randn(2, 3, 3 * trunk.patch_size, 5 * trunk.patch_size)
     tokens, positions = trunk.embed(images)
     caught = []
@@ -64,14 +77,25 @@ def test_class_attention_is_the_first_row_of_timms_matrix(trunk):
     assert row[..., trunk.num_prefix_tokens :].std() > 1e-4, 'a flat row would prove nothing'
 
 
-@pytest.mark.parametrize('adapter', [daga((0, 2)), ['lora', 'adaptformer', 'mona', 'bitfit']], ids=['daga', 'inside'])
+@pytest.mark.parametrize('adapter', ['daga', 'lora', 'adaptformer', 'mona', 'bitfit', 'last_blocks', None])
 def test_adapters_work_on_every_family(trunk, adapter):
-    arch = next(a for a in FAMILIES.values() if a['name'] in (trunk.arch,))
-    model = DAGAViT(arch | SMALL, adapter=adapter, out_indices=(1, 2))
+    arch = next(a for a in FAMILIES.values() if a['name'] == trunk.arch)
+    config = daga((0, 2)) if adapter == 'daga' else adapter
+    refused = {
+        'daga': (not trunk.has_class_token, 'no class token'),
+        'mona': (trunk.arch.startswith('samvit'), "no 'attn_branch' in block 0"),
+        'bitfit': (trunk.arch.startswith('aimv2'), 'bitfit trains nothing'),
+    }.get(adapter)
+    if refused and refused[0]:
+        with pytest.raises(ValueError, match=refused[1]):
+            DAGAViT(arch | SMALL, adapter=config)
+        return
+    model = DAGAViT(arch | SMALL, adapter=config, out_indices=(1, 2))
     outputs = model(torch.randn(1, 3, 60, 40))
     assert outputs[0].shape == (1, 48, -(-60 // trunk.patch_size), -(-40 // trunk.patch_size))
-    sum(out.pow(2).mean() for out in outputs).backward()
-    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    if adapter:
+        sum((out * torch.randn_like(out)).sum() for out in outputs).backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize('arch', ['beit_base_patch16_224', 'swin_tiny_patch4_window7_224', 'convnext_tiny'])

@@ -1,4 +1,4 @@
-"""Indices that bring their random state, from any place of an endless row."""
+"""Indices that bring their random state."""
 
 import pickle
 import random
@@ -15,42 +15,23 @@ from daga_mm.engine import DefaultSampler, InfiniteSampler
 class Random(torch.utils.data.Dataset):
     """An item is its index and a number of each generator that transforms draw from."""
 
-    def __init__(self) -> None:
-        self.loaded = []
-
     def __len__(self) -> int:
         return 5
 
     def __getitem__(self, index: int) -> list[float]:
-        self.loaded.append(index)
         return [index, random.random(), np.random.rand(), torch.rand(()).item()]  # noqa: NPY002
 
 
-def of_rank(rank: int, world_size: int, start: int = 0) -> list:
+def of_rank(rank: int, world_size: int) -> list:
     sampler = InfiniteSampler(Random(), seed=3)
-    sampler.rank, sampler.world_size, sampler.start = rank, world_size, start
+    sampler.rank, sampler.world_size = rank, world_size
     return list(islice(sampler, 12))
-
-
-@pytest.mark.parametrize('world_size', [1, 2])
-@pytest.mark.parametrize('start', [1, 5, 8])
-def test_any_place_is_found(start, world_size):
-    last = world_size - 1
-    assert of_rank(last, world_size, start)[: 12 - start] == of_rank(last, world_size)[start:]
 
 
 def test_the_ranks_share_one_row_of_whole_passes():
     one = of_rank(0, 1)
     assert one[::2] == of_rank(0, 2)[:6] and one[1::2] == of_rank(1, 2)[:6]
     assert sorted(one[:5]) == sorted(one[5:10]) == list(range(5)) and one[:5] != one[5:10]
-
-
-def test_a_start_loads_nothing_of_what_was_before():
-    dataset = Random()
-    sampler = InfiniteSampler(dataset, seed=3)
-    sampler.start = 7
-    next(iter(DataLoader(dataset, 2, sampler=sampler)))
-    assert dataset.loaded == of_rank(0, 1)[7:9]
 
 
 def items(sampler: type, workers: int, epochs: int = 2) -> list[list[float]]:

@@ -69,7 +69,7 @@ def loader(root: Path, split: str, **options) -> dict:
     )
 
 
-def build_runner(work_dir: Path, **options) -> Runner:
+def build_runner(work_dir: Path, runner_class: type[Runner] = Runner, **options) -> Runner:
     """A runner, from a config like those of ``configs/mmpretrain``."""
     number = next(NUMBERS)
     config = dict(
@@ -85,4 +85,4 @@ def build_runner(work_dir: Path, **options) -> Runner:
         log_level='WARNING',
         randomness=dict(seed=0),
     )
-    return Runner.from_cfg(Config(config | options))
+    return runner_class.from_cfg(Config(config | options))

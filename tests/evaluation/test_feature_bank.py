@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import socket
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from safetensors import safe_open
 
+from daga_mm.backbones import DAGAViT
 from daga_mm.evaluation import FeatureBank, feature_bank, read_bank
 from daga_mm.evaluation.feature_bank import describe
 from daga_mm.evaluation.ranks import on_rank_zero
@@ -140,7 +144,13 @@ def _in_one_of_two(rank: int, port: int, imagenet, checkpoint, folder, metrics, 
     dataloader = Runner.build_dataloader(loader(imagenet, 'val', **ALONE), seed=0)
     assert len(dataloader.sampler) == 8  # 15 images: the second process has the first one again
     bank_of(model, dataloader, folder).extract(model, dataloader)
-    assert nearest(imagenet, checkpoint, folder) == metrics, 'each process has them'
+    with mock.patch.object(DAGAViT, 'fingerprints', autospec=True, side_effect=DAGAViT.fingerprints) as hashed:
+        assert nearest(imagenet, checkpoint, folder) == metrics, 'each process has them'
+    assert hashed.called == (rank == 0), 'one process hashes the weights'
+    torch.distributed.barrier()  # each process writes the same file
+    (written,) = (folder / 'run').glob('*/*.json')
+    assert {key: json.loads(written.read_text())[key] for key in ('trunk', 'adapters')} == model.backbone.fingerprints()
+    torch.distributed.barrier()
     # Nothing of a frozen model can be trained, which DDP refuses: configs name another wrapper.
     launched = dict(model=FROZEN, launcher='pytorch', model_wrapper_cfg=dict(type='daga_mm.Replica'))
     assert nearest(imagenet, checkpoint, folder, **launched) == frozen_metrics
@@ -206,15 +216,23 @@ def test_another_model_pipeline_or_image_is_another_bank(bank, model, images, ch
     with torch.no_grad():
         trained.adapters['layers']['0'].up.bias[0] += 1e-3
     smaller = Runner.build_dataloader(loader(imagenet, 'val')).dataset.get_subset(14)
+    edited = shutil.copytree(imagenet, tmp_path / 'edited')
+    dataset = Runner.build_dataloader(loader(edited, 'val')).dataset
+    assert key(data=dataset) == bank.path.name, 'a copy that keeps the times is the same data set'
+    image = Path(dataset.get_data_info(0)['img_path'])
+    content = bytearray(image.read_bytes())
+    content[-3] ^= 1
+    image.write_bytes(content)
     others = [
         key(backbone=trained),
         key(cfg=BACKBONE | dict(guidance=dict(source='inline'))),
         key(preprocessor=PREPROCESSOR | dict(to_rgb=False)),
         key(of='y'),
         key(data=smaller),
+        key(data=dataset),  # an edit that keeps the size
         key(data=Runner.build_dataloader(loader(imagenet, 'train')).dataset),
     ]
-    assert len({*others, key()}) == 7
+    assert len({*others, key()}) == 8
 
 
 def test_a_renamed_bank_is_refused_and_says_what_differs(bank, tmp_path):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+from daga_mm.engine import RunError, Runner
 from daga_mm.evaluation import DINOV3_LRS, LinearProbe, LinearProbeMetric
+from daga_mm.evaluation.weights import Replica
 
 from .conftest import BACKBONE, PREPROCESSOR, build_runner, loader
 
@@ -29,7 +31,7 @@ def trainer(imagenet, work_dir, optimizer=SGD, **options):
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=3)),
         log_processor=dict(by_epoch=False),
     )
-    return build_runner(work_dir, **training | options)
+    return build_runner(work_dir, Runner, **training | options)
 
 
 @pytest.fixture(scope='module')
@@ -102,11 +104,21 @@ def test_one_probe_may_answer_for_all():
 
 
 @pytest.mark.parametrize(
-    'optimiser', [dict(type='AdamW', lr=1e-3), dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=1e-4)]
+    ('optim_wrapper', 'fault'),
+    [
+        (dict(optimizer=dict(type='AdamW', lr=1e-3)), 'AdamW, a weight decay'),
+        (dict(optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=1e-4)), 'a weight decay'),
+        (dict(optimizer=SGD, clip_grad=dict(max_norm=1.0)), 'clip_grad'),
+    ],
 )
-def test_an_optimiser_that_ignores_the_rates_is_refused(optimiser, imagenet, checkpoint, tmp_path):
-    with pytest.raises(ValueError, match='LinearProbe needs SGD with weight_decay=0'):
-        trainer(imagenet, tmp_path, optimiser, load_from=str(checkpoint)).train()
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_an_optimiser_that_ignores_the_rates_is_refused(wrapped, optim_wrapper, fault, imagenet, tmp_path):
+    runner = trainer(imagenet, tmp_path)
+    if wrapped:
+        runner.model = Replica(runner.model)  # as distributed training does
+    runner.build_optim_wrapper(dict(optimizer=SGD))
+    with pytest.raises(RunError, match=f'optim_wrapper has {fault}, with which the probes'):
+        runner.build_optim_wrapper(optim_wrapper)
 
 
 def test_fresh_daga_is_refused_when_training_starts(imagenet, tmp_path):

@@ -98,7 +98,9 @@ def test_pictures_and_curves_are_there(watched):
 
 def test_the_report_reads_what_the_runner_writes(watched):
     run = read_run(watched.work_dir)
-    assert run.method == 'daga' and set(run.adapters) == {f'daga/{name}' for name in ('mixing', 'norm', 'update', 'grad_norm')}
+    assert run.method == 'daga' and set(run.adapters) == {
+        f'daga/{name}' for name in ('mixing', 'norm', 'update', 'grad_norm')
+    }
     assert set(run.pictures) == {'attention_1', 'features_1', 'gates'}
     assert [step for step, _ in run.training['loss']] == [2, 4] and run.seconds > 0
 

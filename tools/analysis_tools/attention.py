@@ -16,27 +16,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-
-from daga_mm.cli.config import load_config, path_environment, require_checkpoint
 from daga_mm.cli.errors import one_line_errors
 from daga_mm.cli.parser import add_config, add_device, folder, make_parser
 from daga_mm.errors import RunError, as_run_error
 
-if TYPE_CHECKING:  # functions import what loads torch, which takes seconds: help and argument errors come before
+if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    import numpy as np
+    from mmengine.config import Config
     from torch import Tensor
 
     from daga_mm.backbones import DAGAViT
 
 
-def load_backbone(config: Config, checkpoint: str, device: str) -> 'DAGAViT':
+def load_backbone(config: 'Config', checkpoint: str, device: str) -> 'DAGAViT':
     """The config's backbone with the weights of a checkpoint, or those that the config names if it is 'none'.
 
     Raises:
         RunError: The config's backbone is no DAGAViT, or the checkpoint is not of this config.
     """
+    from mmengine.registry import MODELS, init_default_scope
+
     from daga_mm.backbones import DAGAViT
     from daga_mm.backbones.checkpoints import read_weights
 
@@ -82,7 +81,7 @@ def find_images(places: list[Path]) -> dict[str, Path]:
     return found
 
 
-def read_image(path: Path, size: int | None) -> np.ndarray:
+def read_image(path: Path, size: int | None) -> 'np.ndarray':
     """An image (H, W, 3), uint8, RGB, its long side as ``size`` says.
 
     Raises:
@@ -104,8 +103,9 @@ def read_image(path: Path, size: int | None) -> np.ndarray:
     return image[..., ::-1]
 
 
-def normalise(image: np.ndarray, config: Config) -> 'Tensor':
+def normalise(image: 'np.ndarray', config: 'Config') -> 'Tensor':
     """An image as the config's preprocessor gives it to the backbone: (1, 3, H, W)."""
+    import numpy as np
     import torch
 
     settings: dict[str, Any] = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
@@ -117,7 +117,9 @@ def normalise(image: np.ndarray, config: Config) -> 'Tensor':
     return (pixels - mean) / std
 
 
-def pictures(image: np.ndarray, streams: Any, args: argparse.Namespace, patch: int) -> Iterator[tuple[str, np.ndarray]]:
+def pictures(
+    image: 'np.ndarray', streams: Any, args: argparse.Namespace, patch: int
+) -> Iterator[tuple[str, 'np.ndarray']]:
     """The pictures of an image, by the ends of their names."""
     from daga_mm.visualization import draw_attention, draw_blocks, draw_features, draw_heads
 
@@ -166,6 +168,7 @@ def draw(args: argparse.Namespace) -> list[str]:
     import torch
     from rich.progress import track
 
+    from daga_mm.cli.config import load_config, path_environment, require_checkpoint
     from daga_mm.cli.runs import chosen_device
     from daga_mm.visualization import compare_streams, draw_gates, write_picture
 

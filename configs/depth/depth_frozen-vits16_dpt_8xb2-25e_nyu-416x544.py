@@ -1,2 +1,0 @@
-_base_ = './depth_daga-vits16_dpt_8xb2-25e_nyu-416x544.py'
-model = dict(backbone=dict(daga_layers=()))

@@ -1,3 +1,0 @@
-_base_ = './depth_daga-vitl16_dpt_8xb2-25e_nyu-416x544.py'
-model = dict(backbone=dict(daga_layers=(), frozen=False))
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.85))

@@ -1,3 +1,0 @@
-_base_ = './depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
-model = dict(backbone=dict(daga_layers=(), frozen=False))
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.9))

@@ -1,0 +1,2 @@
+_base_ = './depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544.py'
+model = dict(backbone=dict(adapter='lora'))

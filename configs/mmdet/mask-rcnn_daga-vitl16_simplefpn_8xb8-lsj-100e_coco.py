@@ -1,2 +1,0 @@
-_base_ = './mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py'
-model = dict(backbone=_base_.vitl16, neck=dict(embed_dims=1024))

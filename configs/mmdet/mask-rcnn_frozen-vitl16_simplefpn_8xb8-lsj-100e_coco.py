@@ -1,2 +1,0 @@
-_base_ = './mask-rcnn_daga-vitl16_simplefpn_8xb8-lsj-100e_coco.py'
-model = dict(backbone=dict(daga_layers=()))

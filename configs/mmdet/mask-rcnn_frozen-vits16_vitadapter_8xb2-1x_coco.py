@@ -1,2 +1,0 @@
-_base_ = './mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
-model = dict(backbone=dict(daga_layers=()))

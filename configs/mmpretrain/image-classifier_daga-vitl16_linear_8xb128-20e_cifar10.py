@@ -1,2 +1,0 @@
-_base_ = './image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
-model = dict(backbone=_base_.vitl16, head=dict(in_channels=2 * 1024))

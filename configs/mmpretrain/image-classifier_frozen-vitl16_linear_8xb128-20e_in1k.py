@@ -1,2 +1,0 @@
-_base_ = './image-classifier_daga-vitl16_linear_8xb128-20e_in1k.py'
-model = dict(backbone=dict(daga_layers=()))

@@ -1,6 +1,0 @@
-_base_ = './image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
-model = dict(backbone=dict(daga_layers=(), frozen=False))
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(layer_decay_rate=0.65),
-)

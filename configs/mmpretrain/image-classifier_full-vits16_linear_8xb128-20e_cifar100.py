@@ -1,5 +1,0 @@
-_base_ = './image-classifier_full-vits16_linear_8xb128-20e_cifar10.py'
-model = dict(head=dict(num_classes=100))
-train_dataloader = dict(dataset=_base_.cifar100.train)
-val_dataloader = dict(dataset=_base_.cifar100.test)
-test_dataloader = val_dataloader

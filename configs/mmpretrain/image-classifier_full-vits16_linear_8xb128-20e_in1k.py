@@ -1,8 +1,0 @@
-# AdamW, its rate and both decays are those of mmpretrain's fine-tuning of BEiT v2, for this batch size; the layer decay
-# of ViT-L is that of MAE. Data, augmentation and epochs are the method's, so that daga, frozen and full compare.
-_base_ = './image-classifier_daga-vits16_linear_8xb128-20e_in1k.py'
-model = dict(backbone=dict(daga_layers=(), frozen=False))
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(layer_decay_rate=0.65),
-)

@@ -1,2 +1,0 @@
-_base_ = './logreg_daga-vits16_in1k.py'
-model = dict(backbone=_base_.vitl16)

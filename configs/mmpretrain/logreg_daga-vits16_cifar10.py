@@ -1,4 +1,0 @@
-_base_ = '../_base_/logreg.py'
-model = dict(backbone=_base_.vits16)
-test_dataloader = dict(dataset=_base_.cifar10.test)
-test_cfg = dict(num_classes=10, train_dataloader=dict(dataset=_base_.cifar10.train))

@@ -1,2 +1,0 @@
-_base_ = './robustness_daga-vits16_in1k.py'
-model = dict(backbone=_base_.vitl16, head=dict(in_channels=2 * 1024))

@@ -1,2 +1,0 @@
-_base_ = './fcn_daga-vitl16_linear_8xb2-40k_ade20k-512x512.py'
-model = dict(backbone=dict(daga_layers=()))

@@ -1,5 +1,0 @@
-_base_ = './fcn_daga-vitl16_linear_8xb2-40k_ade20k-512x512.py'
-model = dict(
-    backbone=dict(arch=dict(_delete_=True, name='dinov3_vitl16', drop_path_rate=0.4), daga_layers=(), frozen=False)
-)
-optim_wrapper = dict(optimizer=dict(lr=2e-5, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=0.95))

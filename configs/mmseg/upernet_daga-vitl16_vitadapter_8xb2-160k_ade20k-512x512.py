@@ -1,7 +1,0 @@
-_base_ = './upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
-model = dict(
-    backbone=_base_.vitl16,
-    neck=dict(embed_dims=1024),
-    decode_head=dict(in_channels=[1024, 1024, 1024, 1024]),
-    auxiliary_head=dict(in_channels=1024),
-)

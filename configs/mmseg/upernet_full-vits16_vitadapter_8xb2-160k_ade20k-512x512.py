@@ -1,5 +1,0 @@
-_base_ = './upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
-model = dict(
-    backbone=dict(arch=dict(_delete_=True, name='dinov3_vits16', drop_path_rate=0.2), daga_layers=(), frozen=False)
-)
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.95))
