@@ -48,7 +48,7 @@ class Plan:
         self.methods = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('methods/*.py'))}
         self.datasets = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('datasets/*.py'))}
         self.cells = sorted(self._cells(), key=lambda cell: (cell.part != 'tuning', not cell.core))
-        self.base = next(iter(self.datasets.values()))  # of which trunk and image size are read
+        self.backbone = next(iter(self.datasets.values())).model.backbone
 
     def _cells(self) -> Iterator[Cell]:
         for dataset, config in self.datasets.items():
@@ -60,6 +60,11 @@ class Plan:
                 for seed in range(SEEDS):
                     core = seed < seeds and method in about.get('methods', self.methods)
                     yield Cell(about.part, dataset, method, seed, core=core)
+
+    @property
+    def trunk(self) -> str:
+        """The file of the trunk's weights, without its folder and ending."""
+        return Path(self.backbone.init_cfg.checkpoint).stem
 
     def tuning(self, cell: Cell) -> list[Cell]:
         """The cells whose results decide the learning rate of ``cell``; none if its config does."""

@@ -28,8 +28,7 @@ class Results:
         """The lines of a part; of 'costs', those of the trunk's architecture."""
         path = self.folder / f'{part}.jsonl'
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        base = self.plan.base
-        wanted = dict(arch=base.trunk.arch) if part == 'costs' else dict(trunk=base.trunk_name)
+        wanted = dict(arch=self.plan.backbone.arch) if part == 'costs' else dict(trunk=self.plan.trunk)
         return [line for line in lines if wanted.items() <= line.items()]
 
     def append(self, part: str, line: Line) -> None:

@@ -7,7 +7,7 @@
 
 A finished cell is a line of benchmarks/results/PART.jsonl and is not run again: an interrupted run continues with the
 next cell. CAMVID_ROOT, NYU_ROOT, CIFAR10_ROOT and PENNFUDAN_ROOT say where the data are, DINOV3_CHECKPOINTS where the
-weights are, and TRUNK which trunk of benchmarks/base.py is taken.
+weights are, and TRUNK which trunk of configs/_base_/dinov3.py is taken.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)  # with the time and memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
-    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, trunk=config.trunk_name)
+    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, trunk=plan.trunk)
     if process.returncode:
         last = output.read_text().strip().rpartition('\n')[2]
         if cell.part == 'tuning' and 'not finite' in last:
@@ -105,14 +105,11 @@ def run_all(cells: list[Cell], results: Results, work_dir: Path, device: str, jo
     """Run cells, ``jobs`` at a time, and write each result at once; returns what failed, a line each."""
     failed, done, start = [], 0, time.time()
     for tuning in (True, False):  # learning rates first: other cells wait for them
-        with ThreadPoolExecutor(jobs) as pool:
-            running = {}
-            for cell in (cell for cell in cells if (cell.part == 'tuning') == tuning):
-                rate = results.rate(cell)
-                if rate is None:
-                    failed.append(f'{cell}: a cell that chooses its learning rate failed')
-                else:
-                    running[pool.submit(run_cell, cell, rate, results.plan, work_dir, device)] = cell
+        rates = {cell: results.rate(cell) for cell in cells if (cell.part == 'tuning') == tuning}
+        failed += [f'{cell}: a cell that chooses its learning rate failed' for cell in rates if rates[cell] is None]
+        pool = ThreadPoolExecutor(jobs)
+        running = {pool.submit(run_cell, c, r, results.plan, work_dir, device): c for c, r in rates.items() if r}
+        try:
             for future in as_completed(running):
                 cell, done = running[future], done + 1
                 try:
@@ -124,6 +121,8 @@ def run_all(cells: list[Cell], results: Results, work_dir: Path, device: str, jo
                     state = 'failed'
                 left = timedelta(seconds=round((time.time() - start) / done * (len(cells) - done)))
                 print(f'{done} of {len(cells)}, {left} left: {cell} {state}', flush=True)
+        finally:  # after Ctrl-C, none of those that wait
+            pool.shutdown(cancel_futures=True)
     return failed
 
 
@@ -131,8 +130,8 @@ def run_costs(results: Results, device: str) -> None:
     """Measure the costs of all methods on the trunk, unless that is done."""
     known = {line['case'] for line in results.lines('costs')}
     if not known >= set(results.plan.methods):
-        trunk, (width, height) = results.plan.base.trunk, results.plan.base.size
-        options = f'--arch {trunk.arch} --size {height} {width} --batch 8 --dtype bf16 --device {device} --json'
+        width, height = results.plan.datasets['camvid_linear'].size
+        options = f'--arch {results.plan.backbone.arch} --size {height} {width} --batch 8 --dtype bf16 --device {device} --json'
         command = [sys.executable, HERE / 'costs.py', *options.split(), results.folder / 'costs.jsonl']
         subprocess.run(command, check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 

@@ -211,7 +211,7 @@ def damaged(path):
         (lambda path: path.touch(), 'is empty: the download broke off'),
         (damaged, 'it is damaged'),
         (lambda path: torch.save(official(768), path), 'is another trunk: it has 768 channels, dinov3_vits16 has 384'),
-        (lambda path: torch.save({'fc.weight': torch.zeros(2)}, path), 'holds no DINOv3 of any known format'),
+        (lambda path: torch.save({'fc.weight': torch.zeros(2)}, path), 'holds no DINOv3 or DINOv2 of any known format'),
     ],
 )
 def test_weights_that_are_none(report, tmp_path, save, line):

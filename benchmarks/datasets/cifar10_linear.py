@@ -4,11 +4,12 @@ benchmark = dict(
     part='cifar10', title='CIFAR-10, linear head', score='accuracy/top1', unit='%', rates_of='camvid_linear'
 )
 
-resize = dict(type='Resize', scale=8 * _base_.trunk.patch, **_base_.bicubic)
+trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
+resize = dict(type='Resize', scale=8 * trunk.patch_size, **_base_.bicubic)
 model = dict(
     type='ImageClassifier',
-    backbone=dict(out_indices=(-1,), out_type='cls_avg', **_base_.backbone),
-    head=dict(type='LinearClsHead', in_channels=2 * _base_.trunk.dims, num_classes=10),
+    backbone=dict(type='daga_mm.DAGAViT', out_indices=(-1,), out_type='cls_avg', **trunk.backbone),
+    head=dict(type='LinearClsHead', in_channels=2 * trunk.embed_dims, num_classes=10),
 )
 loading = dict(batch_size=16, collate_fn=dict(type='default_collate'), **_base_.workers)
 train_dataloader = dict(
