@@ -2,7 +2,7 @@
 #   export CIFAR10_ROOT=data/cifar10
 #   python tools/test.py demo/cifar10_knn.py none --cfg-options model.backbone.daga_layers="()"
 #   python tools/test.py demo/cifar10_knn.py work_dirs/cifar10_classifier/epoch_2.pth
-_base_ = '../configs/mmpretrain/knn_daga-vits16_cifar10.py'
+_base_ = '../configs/mmpretrain/knn_cifar10.py'
 model = dict(
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=4, embed_dim=128, depth=6, num_heads=4),

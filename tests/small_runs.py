@@ -16,9 +16,9 @@ CONFIGS = {
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',
     'depth by epochs': 'depth/depth_daga-vits16_dpt_8xb2-25e_nyu-416x544.py',
     'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py',
-    'linear': 'mmpretrain/linear_daga-vits16_cifar10.py',
-    'knn': 'mmpretrain/knn_daga-vits16_cifar10.py',
-    'logreg': 'mmpretrain/logreg_daga-vits16_cifar10.py',
+    'linear': 'mmpretrain/linear_cifar10.py',
+    'knn': 'mmpretrain/knn_cifar10.py',
+    'logreg': 'mmpretrain/logreg_cifar10.py',
 }
 TRAINED = ('segmentation', 'detection', 'depth', 'classification', 'linear')
 SIZE = (64, 64)

@@ -28,7 +28,7 @@ ROOMS = {
     'backbones': {'layers', 'compat', 'registry'},
     'necks': {'layers', 'compat', 'registry'},
     'engine': {'backbones', 'compat', 'errors', 'registry'},
-    'compat': set(),
+    'compat': {'layers'},
     'evaluation': {'backbones', 'engine', 'registry'},
     'visualization': {'backbones', 'engine', 'registry'},
     'depth': {'compat', 'layers', 'registry'},

@@ -19,8 +19,8 @@ CONFIGS = {
     'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py': (512, 512),
     'configs/mmdet/cascade-mask-rcnn_daga-vitb16_vitadapter_8xb2-ms-3x_coco.py': (1024, 1024),
     'configs/depth/depth_full-vits16_dpt_8xb2-25e_nyu-416x544.py': (416, 544),
-    'configs/mmpretrain/linear_daga-vits16_in1k.py': (224, 224),
-    'configs/mmpretrain/knn_daga-vits16_cifar10.py': (224, 224),
+    'configs/mmpretrain/linear_in1k.py': (224, 224),
+    'configs/mmpretrain/knn_cifar10.py': (224, 224),
 }
 
 
