@@ -53,6 +53,8 @@ LAYOUTS = {  # name in paths.py: what the readers of mmdet, mmseg and mmpretrain
     'imagenet_r_root': ('n01443537',),
     'cifar10_root': ('train/airplane', 'test/airplane'),
     'cifar100_root': ('train/apple', 'test/apple'),
+    'camvid_root': ('train', 'trainannot', 'val', 'valannot', 'test', 'testannot'),
+    'pennfudan_root': ('annotations', 'images'),
 }
 ABOVE_FIRST = 'cure the faults above first; if there are none, this is a bug of daga_mm'
 
@@ -274,7 +276,7 @@ def describe_weights(path: Path, arch: str) -> str:
     elif any(key.endswith('pos_embed') for key in state):
         origin = 'DINOv2'
     else:
-        raise ValueError(f'{path} holds no DINOv3 or DINOv2 of any known format; its tensors: {", ".join(list(state)[:3])}, …')
+        raise ValueError(f'{path} holds no DINOv3 or DINOv2 in a known format; its tensors: {", ".join([*state][:3])}, …')
     width = next(value for key, value in state.items() if key.endswith('cls_token')).shape[-1]
     with torch.device('meta'):
         expected = build_trunk(arch).embed_dims

@@ -15,7 +15,7 @@ classes = (
 unlabelled = 11
 data = dict(
     type='mmseg.BaseSegDataset',
-    data_root='{{$CAMVID_ROOT:data/camvid}}',
+    data_root=_base_.camvid_root,
     metainfo=dict(classes=classes),
     img_suffix='.jpg',
     ignore_index=unlabelled,

@@ -15,8 +15,12 @@ benchmark = dict(
 )
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
-root = '{{$PENNFUDAN_ROOT:data/pennfudan}}'
-data = dict(type='CocoDataset', data_root=root, metainfo=dict(classes=('person',)), data_prefix=dict(img='images/'))
+data = dict(
+    type='CocoDataset',
+    data_root=_base_.pennfudan_root,
+    data_prefix=dict(img='images/'),
+    metainfo=dict(classes=('person',)),
+)
 resize = dict(type='Resize', scale=(20 * trunk.patch_size, 16 * trunk.patch_size), keep_ratio=True)
 model = dict(
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', with_image=True, **trunk.backbone),
@@ -65,6 +69,8 @@ val_dataloader = dict(
     **_base_.workers,
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', ann_file=root + '/annotations/instances_test.json', metric=['bbox', 'segm'])
+val_evaluator = dict(
+    type='CocoMetric', ann_file=_base_.pennfudan_root + '/annotations/instances_test.json', metric=['bbox', 'segm']
+)
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
