@@ -276,7 +276,7 @@ def describe_weights(path: Path, arch: str) -> str:
     elif any(key.endswith('pos_embed') for key in state):
         origin = 'DINOv2'
     else:
-        raise ValueError(f'{path} holds no DINOv3 or DINOv2 in a known format; its tensors: {", ".join([*state][:3])}, …')
+        raise ValueError(f'{path} holds no DINOv3 or DINOv2 in a known format; tensors: {", ".join([*state][:3])}, …')
     width = next(value for key, value in state.items() if key.endswith('cls_token')).shape[-1]
     with torch.device('meta'):
         expected = build_trunk(arch).embed_dims
