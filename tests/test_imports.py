@@ -68,7 +68,7 @@ def test_room_keeps_its_boundaries(room):
             parts = module.split('.')
             where = f'{path.relative_to(REPOSITORY)} imports {module}'
             assert parts[0] not in FORBIDDEN[room], where
-            assert parts[0] not in ('tools', 'configs', 'demo', 'tests'), where
+            assert parts[0] not in ('tools', 'benchmarks', 'configs', 'demo', 'tests'), where
             if parts[0] == 'daga_mm' and len(parts) > 1:
                 assert parts[1] in ROOMS[room] | {room}, where
 
