@@ -8,7 +8,7 @@ from daga_mm.cli.config import load_config
 from demo.scenes.writers import WRITERS
 
 from .configs.shrink import shrink
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, daga
 
 CONFIGS = {
     'segmentation': 'mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py',
@@ -95,7 +95,7 @@ def small_config(task: str, data: Path, weights: Path, work_dir: Path) -> Config
         config = shrink(config)
     else:
         config = shrink(config, weights)
-    config.model.backbone.daga_layers = (0, 2, 3)  # those of the weights
+    config.model.backbone.adapter = daga()  # that of the weights
     return config
 
 
