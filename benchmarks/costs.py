@@ -138,6 +138,7 @@ def main() -> None:
     lines = [json.dumps(line) for line in measure(args)]
     print(*lines, sep='\n')
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         with args.json.open('a') as file:
             file.write('\n'.join(lines) + '\n')
 

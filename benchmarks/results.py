@@ -25,10 +25,11 @@ class Results:
         self.folder, self.plan, self.fixed_rate = folder, plan, rate
 
     def lines(self, part: str) -> list[Line]:
-        """The lines of a part."""
+        """The lines of a part; of 'costs', those of the trunk's architecture."""
         path = self.folder / f'{part}.jsonl'
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if line['arch'] == self.plan.arch]
+        wanted = dict(arch=self.plan.backbone.arch) if part == 'costs' else dict(trunk=self.plan.trunk)
+        return [line for line in lines if wanted.items() <= line.items()]
 
     def append(self, part: str, line: Line) -> None:
         """Add a line to the file of a part."""

@@ -1,10 +1,12 @@
 """What tests share: a trunk small enough for a CPU, of DINOv3's architecture family."""
 
+import functools
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import utils
 from safetensors.torch import save_file
 
 from daga_mm.backbones import DAGAViT
@@ -13,6 +15,14 @@ REPOSITORY = Path(__file__).parents[1]
 # Small real data in the formats of ADE20K, COCO and NYU; not part of the repository, tests that need them skip.
 SAMPLES = Path(os.environ.get('DAGA_MM_SAMPLES', REPOSITORY.parent / 'shared/data'))
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def upstreams_metafiles_are_read_once():
+    """mmengine reads all of a package's anew for each config that inherits from it, and that is most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', functools.cache(utils.load))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -256,16 +256,16 @@ def test_options_for_flags_of_the_methods_own_code_exist():
         for config in (
             'depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544',
             'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-20e_in1k',
-            'mmpretrain/knn_daga-vitb16_in1k',
-            'mmpretrain/logreg_daga-vitb16_in1k',
-            'mmpretrain/linear_daga-vitb16_in1k',
+            'mmpretrain/knn_in1k',
+            'mmpretrain/logreg_in1k',
+            'mmpretrain/linear_in1k',
         )
     ]
     assert not [option for option in options if not any(takes(config, option) for config in configs)]
 
 
 def test_a_command_with_a_mistake_is_found():
-    config = 'configs/mmpretrain/knn_daga-vitb16_in1k.py'
+    config = 'configs/mmpretrain/knn_in1k.py'
     check(['python', 'tools/test.py', config, 'none', '--cfg-options', 'test_cfg.ks=[1]'])
     for words in (
         ['python', 'tools/tset.py', config, 'none'],

@@ -178,13 +178,13 @@ def main() -> None:
     with one_line_errors(args.traceback):
         with as_run_error(OSError, ValueError):
             images, config, scope = prepare(args)
-        from daga_mm.cli.config import path_environment
+        from daga_mm.cli.config import variable_environment
         from daga_mm.cli.runs import chosen_device
         from daga_mm.engine import image_fault
 
         with as_run_error(ValueError):
             args.device = chosen_device(args.device)
-        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+        with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
             draw = INFERENCERS[scope](config, args)
         try:
             draw(images)

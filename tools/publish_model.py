@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
-        from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+        from daga_mm.cli.config import load_config, require_checkpoint, variable_environment
 
         with as_run_error(OSError, ValueError):
             config = load_config(args.config, args.cfg_options)
@@ -103,7 +103,7 @@ def main() -> None:
             if 'state_dict' not in checkpoint:
                 raise ValueError(f'{args.checkpoint} is not a checkpoint of a run: it has no state_dict')
             require_fit(model, args.checkpoint)
-        with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+        with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
             state, meta = publish(config, checkpoint, args.trunk)
         content = save(state, {'format': 'pt', 'meta': json.dumps(meta)})
         digest = hashlib.sha256(content).hexdigest()[:8]

@@ -12,6 +12,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .parser import ADAPTER
+
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
 # What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
 RUN_SETTINGS = (
@@ -34,10 +36,17 @@ def path_names() -> tuple[str, ...]:
     return tuple(Config.fromfile(CONFIGS / '_base_/paths.py'))
 
 
+@cache
+def trunk_names() -> tuple[str, ...]:
+    """The names of the trunks in ``configs/_base_/dinov3.py``."""
+    return tuple(Config.fromfile(CONFIGS / '_base_/dinov3.py').trunks)
+
+
 @contextmanager
-def path_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
-    """Set the environment variables of the paths that ``options`` names, and restore them at the end."""
-    given = {name.upper(): str(value) for name, value in (options or {}).items() if name in path_names()}
+def variable_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
+    """Set the environment variables of the paths and the trunk that ``options`` names, and restore them at the end."""
+    names = (*path_names(), 'trunk')
+    given = {name.upper(): str(value) for name, value in (options or {}).items() if name in names}
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
@@ -53,14 +62,16 @@ def path_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config file, changed by ``--cfg-options``.
 
-    A path of ``configs/_base_/paths.py`` given as an option moves everything in the config that is built on it: it is
-    an environment variable while the file is read. An option below ``arch`` of a DAGAViT, such as
-    ``model.backbone.arch.depth``, changes one dimension of an architecture that the config gives by its name.
+    A path of ``configs/_base_/paths.py`` given as an option moves everything in the config that is built on it, and
+    ``trunk``, a name of ``configs/_base_/dinov3.py``, changes all that depends on the trunk's size: both are
+    environment variables while the file is read. An option below an ``arch`` or ``adapter`` that is a name, such as
+    ``model.backbone.adapter.rank``, is one of what it names.
 
     Args:
         path: The config file.
         options: Dotted names and values.
-        work_dir: Where results go; else the config's ``work_dir``, else ``work_dirs/`` and the config's name.
+        work_dir: Where results go; else the config's ``work_dir``, else ``work_dirs/`` and the config's name, with the
+            trunk and the adapter that options name at its end.
 
     Raises:
         FileNotFoundError: No such file, or one that it inherits from is missing.
@@ -71,8 +82,10 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         raise FileNotFoundError(f'no config {path}{_like(Path(path))}')
     if Path(path).suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise ValueError(f'{path} is not a config, expected a .py file')
+    if 'trunk' in options and options['trunk'] not in trunk_names():
+        raise ValueError(f'trunk is {options["trunk"]!r}, expected one of {", ".join(trunk_names())}')
     try:
-        with path_environment(options):
+        with variable_environment(options):
             config = Config.fromfile(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path} inherits from a file that does not exist: {error}') from error
@@ -81,16 +94,21 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         raise ValueError(
             f'{path}, or a config that it inherits from, cannot be read: {type(fault).__name__}: {fault}'
         ) from error
-    _require_read(options, config)
-    try:
-        _spell_out_arch(options, config)
-        config.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
     if work_dir is not None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
-        config.work_dir = str(Path('work_dirs') / Path(path).stem)
+        config.work_dir = str(Path('work_dirs') / '_'.join([Path(path).stem, *_chosen(options)]))
+    if 'trunk' in options:
+        _require_trunk(options.pop('trunk'), config)
+    _require_read(options, config)
+    # Options that others go below come first: adapter=lora before adapter.rank=4.
+    first = {name: options.pop(name) for name in list(options) if any(o.startswith(f'{name}.') for o in options)}
+    try:
+        config.merge_from_dict(first)
+        _spell_out_names(options, config)
+        config.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
     return config
 
 
@@ -100,17 +118,40 @@ def _like(path: Path) -> str:
     return ''.join(f': do you mean {files[name]}?' for name in get_close_matches(path.stem, files, n=1))
 
 
-def _spell_out_arch(options: Iterable[str], config: Config) -> None:
-    """Turn an ``arch`` that is a name into a dict with that name, for options that change something below it."""
+def _chosen(options: Mapping[str, Any]) -> Iterator[str]:
+    """The trunk and the adapters that options choose, as parts of a name."""
+    trunk = options.get('trunk', os.environ.get('TRUNK'))
+    if trunk is not None:
+        yield trunk
+    if ADAPTER in options:
+        adapters = options[ADAPTER] or ['frozen']
+        yield '-'.join([adapters] if isinstance(adapters, str) else map(str, adapters))
+
+
+def _require_trunk(name: str, config: Config) -> None:
+    """Refuse a trunk for a config that has one of its own."""
+    arch = ((config.get('model') or {}).get('backbone') or {}).get('arch')
+    arch = arch.get('name') if isinstance(arch, dict) else arch
+    if arch != f'dinov3_{name}':
+        raise ValueError(f'trunk={name} has no effect in this config, whose model.backbone.arch is {arch!r}')
+
+
+def _spell_out_names(options: Iterable[str], config: Config) -> None:
+    """Turn an ``arch`` or ``adapter`` that is a name into a dict with that name, for options below it."""
     for option in options:
-        holder, below, _ = option.partition('.arch.')
-        if not below:
-            continue
-        node: Any = config
-        for key in holder.split('.'):
-            node = node[int(key) if isinstance(node, list) else key]
-        if isinstance(node, dict) and node.get('type') == 'daga_mm.DAGAViT' and isinstance(node.get('arch'), str):
-            node['arch'] = dict(name=node['arch'])
+        for setting, key in (('arch', 'name'), ('adapter', 'type')):
+            holder, below, _ = option.partition(f'.{setting}.')
+            if not below:
+                continue
+            node: Any = config
+            for part in holder.split('.'):
+                node = node[int(part) if isinstance(node, list) else part]
+            if not isinstance(node, dict) or node.get('type') != 'daga_mm.DAGAViT':
+                continue
+            if isinstance(node.get(setting), str):
+                node[setting] = {key: node[setting]}
+            elif setting == 'adapter' and node.get(setting) is None:
+                raise ValueError(f'{option}, but there is no adapter: name it too, {holder}.adapter=NAME')
 
 
 def _require_read(options: Iterable[str], config: Config) -> None:

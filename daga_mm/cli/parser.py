@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+ADAPTER = 'model.backbone.adapter'  # the setting of configs
+
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser whose help shows ``description``, the tool's docstring, as it is written."""
@@ -27,6 +29,16 @@ class _Options(argparse.Action):
         from mmengine.config import DictAction
 
         DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+
+
+class _Adapter(argparse.Action):
+    """An adapter's name as an option of the config."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        options = getattr(namespace, self.dest, None) or {}
+        setattr(namespace, self.dest, {**options, ADAPTER: None if values == 'none' else values})
 
 
 def positive(text: str) -> int:
@@ -90,13 +102,22 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         action=_Options,
         metavar='NAME=VALUE',
         help='change settings of the config, e.g. ade20k_root=/data/ade train_cfg.max_iters=100 '
-        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names',
+        'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names; trunk=vitl16 takes '
+        'another trunk of configs/_base_/dinov3.py',
     )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """What a run through mmengine's Runner takes: where its files go, and who started it."""
-    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG NAME)')
+    parser.add_argument(
+        '--adapter',
+        dest='cfg_options',
+        action=_Adapter,
+        metavar='NAME',
+        help='daga, lora, adaptformer, mona, bitfit, last_blocks, another registered adapter, or none; '
+        f'its options: --cfg-options {ADAPTER}.rank=4',
+    )
+    parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG or CONFIG_ADAPTER)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 

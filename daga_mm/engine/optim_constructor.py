@@ -35,7 +35,7 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     - ``layer_decay_rate`` (1.0): the trunk's learning rate falls by this factor per block from the last one down
       (arXiv:2106.08254); what is not in the trunk keeps the full rate.
     - ``adapter_lr_mult`` (None): factor on the learning rate of what the backbone's adapters train, in the trunk too;
-      None: each adapter's own ``lr_mult``.
+      a dict has factors by adapter, ``dict(daga=0.5)``. None, or an adapter that is not in it: its own ``lr_mult``.
 
     These two multiply the rate that upstream's options give. Where none of upstream's options sets a weight decay,
     that of an adapter's modules is multiplied by its ``decay_mult``, and there is none on parameters with one axis or
@@ -112,6 +112,7 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 own = inner.startswith(f'adapters.{key}.')
                 if own or (inner.startswith('trunk.') and adapter.trains(inner.removeprefix('trunk.'))):
                     given = self.paramwise_cfg['adapter_lr_mult']
+                    given = given.get(key) if isinstance(given, dict) else given
                     return key, adapter.lr_mult if given is None else given, adapter.decay_mult if own else 1.0
             decay = self.paramwise_cfg['layer_decay_rate']
             if decay == 1:

@@ -61,19 +61,26 @@ def require_labels(name: str, labels: Tensor, count: int, num_classes: int | Non
         )
 
 
-def split_off_validation(count: int, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Shuffled indices of the part to train on and of the part to choose on.
+def split_off_validation(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Shuffled indices of the part to train on and of the part to choose on, after dinov3/eval/data.py.
 
     Args:
-        count: How many there are.
-        fraction: Share of the second part, which is at least one.
+        labels: (N,) integers.
+        fraction: Share of each class in the second part, at least one; of a class with one example, none.
         seed: The same seed splits in the same way.
 
     Raises:
         ValueError: A part would be empty.
     """
-    held_out = max(1, round(count * fraction))
-    if not 0 < fraction < 1 or held_out >= count:
-        raise ValueError(f'val_fraction {fraction} of {count} features leaves nothing to train on or to choose on')
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return order[held_out:], order[:held_out]
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    of_class = labels.cpu()[order]
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for label in of_class.unique():
+        members = (of_class == label).nonzero().flatten()
+        count = max(1, int(len(members) * fraction)) if len(members) > 1 else 0
+        held_out[members[:count]] = True
+    if not 0 < fraction < 1 or not held_out.any() or held_out.all():
+        raise ValueError(
+            f'val_fraction {fraction} of {len(labels)} features leaves nothing to train on or to choose on'
+        )
+    return order[~held_out], order[held_out]

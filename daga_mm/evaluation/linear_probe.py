@@ -94,7 +94,7 @@ def fit_linear_probe(
     """
     require_features(train_feats, test_feats, train_labels, test_labels, num_classes)
     device = torch.device(device) if device is not None else train_feats.device
-    fitted, held_out = split_off_validation(len(train_feats), val_fraction, seed)
+    fitted, held_out = split_off_validation(train_labels, val_fraction, seed)
     generator = torch.Generator().manual_seed(seed)
     probes = LinearProbes(train_feats.shape[1], num_classes, lrs, generator).to(device)
     optimiser = torch.optim.SGD(probes.parameters(), lr=batch_size / 256, momentum=0.9)

@@ -39,7 +39,7 @@ def fit_logistic_regression(
         test_feats: (M, D).
         test_labels: (M,) integers.
         cs: Inverse strengths of the penalty to try; of equally good ones the first is taken.
-        val_fraction: Share of the training features on which they are compared.
+        val_fraction: Share of each class's training features on which they are compared.
         seed: Of that split.
         max_iter: Iterations of a fit at most.
         tol: Size of the gradient at which it ends.
@@ -54,7 +54,7 @@ def fit_logistic_regression(
         raise ValueError('cs is empty: name at least one inverse strength of the penalty')
     require_features(train_feats, test_feats, train_labels, test_labels)
     x, y = train_feats.double().cpu().numpy(), train_labels.cpu().numpy()
-    fitted, held_out = (part.numpy() for part in split_off_validation(len(x), val_fraction, seed))
+    fitted, held_out = (part.numpy() for part in split_off_validation(train_labels, val_fraction, seed))
     build = _estimator()
     accuracies: dict[float, float] = {}
     start = time.monotonic()

@@ -42,24 +42,20 @@ class DeformableAttention(MultiScaleDeformableAttention):
             points: (N, 2), x and y of the queries in the map's unit square.
             grid: Height h and width w of the map.
         """
-        heads = (self.num_heads, self.num_points)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))  # (B, N, heads, points, 2), in pixels
+        heads = (self.num_heads, 1, self.num_points)  # there is one level
+        offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))  # (B, N, heads, 1, points, 2), in pixels
         weights = self.attention_weights(query).unflatten(-1, heads).softmax(-1)
         values = self.value_proj(value).unflatten(-1, (self.num_heads, -1))  # (B, h·w, heads, C)
         # In float32 whatever the offsets are in: bfloat16 has not every number above 256.
         size = torch.tensor([grid[1], grid[0]], device=offsets.device, dtype=torch.float32)
-        locations = points[:, None, None] + offsets / size
+        locations = points[:, None, None, None] + offsets / size
         if _kernel_serves(values):
-            read = self._read_by_kernel(values, grid, locations, weights)
+            shapes = torch.tensor([grid], device=values.device)
+            levels = (values, shapes, shapes.new_zeros(1), locations, weights)
+            read = MultiScaleDeformableAttnFunction.apply(*levels, self.im2col_step)
         else:
-            read = sample_deformably(values, grid, locations, weights)
+            read = sample_deformably(values, [grid], locations, weights)
         return self.output_proj(read) + identity
-
-    def _read_by_kernel(self, values: Tensor, grid: tuple[int, int], locations: Tensor, weights: Tensor) -> Tensor:
-        """What `sample_deformably` returns of the same arguments."""
-        shapes = torch.tensor([grid], device=values.device)  # (1, 2): there is one level
-        levels = (values, shapes, shapes.new_zeros(1), locations[:, :, :, None], weights[:, :, :, None])
-        return MultiScaleDeformableAttnFunction.apply(*levels, self.im2col_step)
 
 
 def _kernel_serves(values: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """A pyramid from a frozen ViT: a convolutional prior of the image reads the ViT's maps by deformable attention."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -79,6 +80,8 @@ class ViTAdapterNeck(BaseModule):
         self.up = nn.ConvTranspose2d(embed_dims, embed_dims, 2, stride=2)
         self.norms = nn.ModuleList(norm(embed_dims) for _ in STRIDES)
         nn.init.normal_(self.level_embed)
+        for part in (self.prior, self.up, *self.extractors):
+            _init_as_dinov3(part)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The image and four maps of a ViT -> maps (B, D, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32.
@@ -161,11 +164,11 @@ class Extractor(nn.Module):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        self.query_norm = nn.LayerNorm(embed_dims)
-        self.feature_norm = nn.LayerNorm(embed_dims)
+        self.query_norm = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.feature_norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.attention = DeformableAttention(embed_dims, num_heads, num_points, deform_ratio)
         hidden = int(embed_dims * ffn_ratio)
-        self.ffn_norm = nn.LayerNorm(embed_dims)
+        self.ffn_norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.fc1 = nn.Linear(embed_dims, hidden)
         self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.fc2 = nn.Linear(hidden, embed_dims)
@@ -190,6 +193,24 @@ class Extractor(nn.Module):
         hidden = self.fc1(self.ffn_norm(queries))
         levels = [self.dwconv(level).flatten(2).transpose(1, 2) for level in _split(hidden, grids)]
         return queries + self.drop_path(self.fc2(F.gelu(torch.cat(levels, dim=1))))
+
+
+def _init_as_dinov3(part: nn.Module) -> None:
+    """Initialise as DINOv3's adapter (dinov3/eval/segmentation/models/backbone/dinov3_adapter.py).
+
+    The attention keeps its own initialisation, which is the same there.
+    """
+    if isinstance(part, DeformableAttention):
+        return
+    if isinstance(part, nn.Linear):
+        nn.init.trunc_normal_(part.weight, std=0.02)
+    elif isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+        fan_out = math.prod(part.kernel_size) * part.out_channels // part.groups
+        nn.init.normal_(part.weight, std=math.sqrt(2 / fan_out))
+    if isinstance(part, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and part.bias is not None:
+        nn.init.zeros_(part.bias)
+    for child in part.children():
+        _init_as_dinov3(child)
 
 
 def _split(tokens: Tensor, grids: Grids) -> list[Tensor]:

@@ -3,17 +3,18 @@
 import os
 
 import pytest
+from mmengine.registry import MODELS
 
-from daga_mm.cli.config import load_config, path_environment, path_names
+from daga_mm.cli.config import load_config, path_names, variable_environment
 
-from ..conftest import REPOSITORY
+from ..conftest import REPOSITORY, TINY
 
 CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    for name in path_names():
+    for name in (*path_names(), 'trunk'):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
@@ -33,7 +34,7 @@ def test_a_path_given_as_an_option_is_not_there_for_the_next_config(monkeypatch)
     before = dict(os.environ)
     load_config(CONFIG, {'ade20k_root': '/data/ade', 'coco_root': '/elsewhere'})
     assert dict(os.environ) == before and roots(load_config(CONFIG)) == {'data/ade/ADEChallengeData2016'}
-    with pytest.raises(ZeroDivisionError), path_environment({'coco_root': '/elsewhere', 'train_cfg.max_iters': 1}):
+    with pytest.raises(ZeroDivisionError), variable_environment({'coco_root': '/elsewhere', 'train_cfg.max_iters': 1}):
         assert dict(os.environ) == before | {'COCO_ROOT': '/elsewhere'}
         raise ZeroDivisionError
     assert dict(os.environ) == before
@@ -59,3 +60,74 @@ def test_one_dimension_of_an_architecture_is_an_option():
     assert config.model.backbone.arch == dict(name='dinov3_vitb16', depth=6)
     with pytest.raises(ValueError, match='--cfg-options do not fit .*scope'):
         load_config(CONFIG, {'default_scope.arch.depth': 6})
+
+
+FULL = REPOSITORY / 'configs/mmseg/upernet_full-vitb16_vitadapter_8xb2-160k_ade20k-512x512.py'
+
+
+@pytest.mark.parametrize('path', [CONFIG, FULL], ids=['of S', 'of B, full'])
+def test_a_trunk_by_its_name_changes_all_that_depends_on_its_size(path, monkeypatch):
+    config = load_config(path, {'trunk': 'vitl16', 'dinov3_checkpoints': '/weights'})
+    model = config.model
+    assert model.backbone.arch == (
+        'dinov3_vitl16' if path == CONFIG else dict(name='dinov3_vitl16', drop_path_rate=0.4)
+    )
+    assert model.backbone.init_cfg.checkpoint == '/weights/dinov3_vitl16_pretrain_lvd1689m-8aa4cbdd.pth'
+    assert model.neck.embed_dims == model.auxiliary_head.in_channels == 1024
+    assert model.decode_head.in_channels == [1024, 1024, 1024, 1024]
+    assert config.optim_wrapper.optimizer.lr == (6e-5 if path == CONFIG else 2e-5)
+    assert config.work_dir == f'work_dirs/{path.stem}_vitl16'
+    monkeypatch.setenv('TRUNK', 'vitl16')
+    assert load_config(path, {'dinov3_checkpoints': '/weights'}).to_dict() == config.to_dict()
+
+
+def test_a_trunk_that_cannot_be_meant_is_refused():
+    with pytest.raises(ValueError, match=r"trunk is 'vitb', expected one of vits16, vits16plus, vitb16, vitl16"):
+        load_config(CONFIG, {'trunk': 'vitb'})
+    with pytest.raises(ValueError, match=r'trunk=vitb16 has no effect in this config, whose model\.backbone\.arch is'):
+        load_config(REPOSITORY / 'demo/upernet_scenes.py', {'trunk': 'vitb16'})
+
+
+ADAPTER = 'model.backbone.adapter'
+
+
+@pytest.mark.parametrize(
+    ('options', 'adapter', 'ending'),
+    [
+        ({ADAPTER: 'lora'}, 'lora', '_lora'),
+        ({ADAPTER: None}, None, '_frozen'),
+        ({ADAPTER: ['daga', 'lora']}, ['daga', 'lora'], '_daga-lora'),
+        ({f'{ADAPTER}.gate': 'heads'}, dict(type='daga', gate='heads'), ''),
+        ({f'{ADAPTER}.rank': 4, ADAPTER: 'lora', f'{ADAPTER}.alpha': 8}, dict(type='lora', rank=4, alpha=8), '_lora'),
+        ({ADAPTER: 'lora', 'trunk': 'vitb16'}, 'lora', '_vitb16_lora'),
+    ],
+    ids=str,
+)
+def test_an_option_chooses_the_adapter_and_its_options(options, adapter, ending):
+    config = load_config(CONFIG, options)
+    assert config.model.backbone.adapter == adapter
+    assert config.work_dir == f'work_dirs/{CONFIG.stem}{ending}'
+
+
+def test_a_name_in_the_place_of_options_leaves_none_of_them():
+    depth = REPOSITORY / 'configs/depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544.py'
+    layers = {'vitb16': (2, 5, 8, 11), 'vitl16': (4, 11, 17, 23)}
+    for trunk, expected in layers.items():
+        adapter = load_config(depth, {'trunk': trunk, f'{ADAPTER}.gate': 'heads'}).model.backbone.adapter
+        assert adapter == dict(type='DAGA', layers=expected, gate='heads')
+    lora = load_config(depth, {ADAPTER: 'lora', f'{ADAPTER}.rank': 4})
+    assert lora.model.backbone.adapter == dict(type='lora', rank=4)
+
+
+def test_options_of_an_adapter_that_is_not_there_are_refused():
+    frozen = REPOSITORY / 'configs/mmseg/fcn_frozen-vitb16_linear_8xb2-40k_ade20k-512x512.py'
+    with pytest.raises(
+        ValueError, match=r'adapter\.rank, but there is no adapter: name it too, model\.backbone\.adapt'
+    ):
+        load_config(frozen, {f'{ADAPTER}.rank': 4})
+
+
+def test_a_config_of_full_fine_tuning_refuses_an_adapter():
+    config = load_config(FULL, {ADAPTER: 'lora', 'model.backbone.arch': TINY})
+    with pytest.raises(ValueError, match='frozen=False trains the whole trunk, without an adapter'):
+        MODELS.build(config.model.backbone)

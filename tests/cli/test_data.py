@@ -8,7 +8,7 @@ from daga_mm.cli.data import require_data
 from ..conftest import REPOSITORY
 
 CIFAR10 = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
-KNN = REPOSITORY / 'configs/mmpretrain/knn_daga-vits16_cifar10.py'
+KNN = REPOSITORY / 'configs/mmpretrain/knn_cifar10.py'
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_absent_data_are_named_with_the_cure(config):
 
 
 def test_a_folder_below_a_path_has_its_cure_too(tmp_path):
-    config = load_config(REPOSITORY / 'configs/mmpretrain/knn_daga-vits16_in1k.py', {'imagenet_root': tmp_path})
+    config = load_config(REPOSITORY / 'configs/mmpretrain/knn_in1k.py', {'imagenet_root': tmp_path})
     with pytest.raises(FileNotFoundError, match=f'no data set at {tmp_path}/val: --cfg-options imagenet_root=PATH'):
         require_data(config, 'test')
 

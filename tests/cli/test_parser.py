@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from daga_mm.cli.parser import add_config, file, folder, fraction, make_parser, positive
+from daga_mm.adapters import adapter_names
+from daga_mm.cli.parser import add_config, add_run_options, file, folder, fraction, make_parser, positive
 
 from ..conftest import REPOSITORY
 
-# The others are developers' measurements, whose help lists what torch-importing modules hold.
-TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs', 'analysis_tools/attention']
+TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs']
+TOOLS += ['analysis_tools/attention', 'analysis_tools/model_report']
 
 
 @pytest.mark.parametrize('tool', TOOLS)
@@ -55,3 +56,16 @@ def test_options_are_read_as_mmengine_reads_them():
     args = parser.parse_args(['config.py', *options])
     assert args.cfg_options == {'a.b': True, 'c': [1, (2, 'x')], 'd': None, 'e': 'x=y'}
     assert not args.traceback
+
+
+@pytest.mark.parametrize(('name', 'value'), [('lora', 'lora'), ('none', None)])
+def test_the_adapter_is_an_option_beside_others(name, value):
+    parser = make_parser('')
+    add_config(parser)
+    add_run_options(parser)
+    for order in (['--cfg-options', 'a=1', '--adapter', name], ['--adapter', name, '--cfg-options', 'a=1']):
+        args = parser.parse_args(['config.py', *order])
+        assert args.cfg_options == {'a': 1, 'model.backbone.adapter': value}
+    assert parser.parse_args(['config.py']).cfg_options is None
+    help_text = parser.format_help()
+    assert all(re.search(rf'\b{one}\b', help_text) for one in adapter_names())

@@ -1,56 +1,89 @@
 """Every config of the repository: it builds, it trains what its name says, mim can find it."""
 
 import collections
-import functools
 import re
 
 import pytest
 import torch
-from mmengine.config import Config, utils
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import LOOPS, MODELS, init_default_scope
 
 from ..conftest import REPOSITORY
 from .shrink import arch_of, shrink
 
-CONFIGS = sorted(
-    path for path in (REPOSITORY / 'configs').rglob('*.py') if '_base_' not in path.relative_to(REPOSITORY).parts
-)
-# {protocol}_daga-{size}_{dataset}: what measures a backbone or a classifier, with a schedule of its own or none.
-PROBE = re.compile(
-    r'(?P<protocol>knn|logreg|linear|robustness)_daga-(?P<size>vits16|vitb16|vitl16)_(?P<data>in1k|cifar10|cifar100)'
-)
-PROBES = [path for path in CONFIGS if PROBE.fullmatch(path.stem)]
-CONFIGS = [path for path in CONFIGS if path not in PROBES]
-IDS, PROBE_IDS = ([path.stem for path in paths] for paths in (CONFIGS, PROBES))
-# {method}_{daga|frozen|full}-{size}_{neck or head}_{gpus}xb{batch}-{schedule}_{dataset-size}
+FILES = sorted((REPOSITORY / 'configs').rglob('*.py'))
+LEAVES = [path for path in FILES if path.parent.name != '_base_']
+# {protocol}_{dataset}: what measures a backbone or a classifier, with a schedule of its own or none.
+PROBE = re.compile(r'(?P<protocol>knn|logreg|linear|robustness)_(?P<data>in1k|cifar10|cifar100)')
+# {method}_{adapter}-{size}_{neck or head}_{gpus}xb{batch}-{schedule}_{dataset-size}
 NAME = re.compile(
-    r'[a-z0-9-]+_(?P<kind>daga|frozen|full)-(?P<size>vits16|vitb16|vitl16)_[a-z0-9-]+'
+    r'[a-z0-9-]+_(?P<kind>daga|lora|frozen|full)-(?P<size>vits16|vitb16)_[a-z0-9-]+'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<schedule>[\w-]+)_[a-z0-9-]+'
 )
+# Each config in the size of its name, each recipe of DAGA and of full fine-tuning in the others too.
+SIZES = {'daga-vitb16': ['vitb16', 'vitl16'], 'full-vitb16': ['vits16', 'vitb16', 'vitl16']}
+CASES = [
+    pytest.param(path, size, id=f'{path.stem}-{size}')
+    for path in LEAVES
+    if not PROBE.fullmatch(path.stem)
+    for method in [path.stem.split('_')[1]]
+    for size in SIZES.get(method, [method.rpartition('-')[2]])
+]
+PROBES = [
+    pytest.param(path, size, id=f'{path.stem}-{size}')
+    for path in LEAVES
+    if PROBE.fullmatch(path.stem)
+    for size in ('vits16', 'vitb16', 'vitl16')
+]
 
 
-@pytest.fixture(scope='module', autouse=True)
-def upstreams_metafiles_are_read_once():
-    """mmengine reads all of a package's anew for each config that inherits from it, and that is most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, 'load', functools.cache(utils.load))
-        yield
+@pytest.fixture
+def read(monkeypatch):
+    """Read a config in a size, which nobody has to name if it is its own."""
+
+    def read(path, size) -> Config:
+        name = NAME.fullmatch(path.stem)
+        monkeypatch.delenv('TRUNK', raising=False)
+        if size != (name['size'] if name else 'vitb16'):
+            monkeypatch.setenv('TRUNK', size)
+        return Config.fromfile(path)
+
+    return read
+
+
+def test_every_recipe_has_a_file_for_each_method():
+    methods = collections.defaultdict(set)
+    for path in LEAVES:
+        if not PROBE.fullmatch(path.stem):
+            name = NAME.fullmatch(path.stem)
+            assert name, f'{path.name} is not named as CONTRIBUTING.md says'
+            method = f'{name["kind"]}-{name["size"]}'
+            methods[path.stem.replace(method, '')].add(method)
+    every = {'daga-vitb16', 'lora-vitb16', 'frozen-vitb16', 'full-vitb16', 'daga-vits16'}
+    for recipe, found in methods.items():
+        variant = recipe.startswith('cascade') or recipe.endswith('cifar100')
+        assert found == ({'daga-vitb16', 'full-vitb16'} if variant else every), recipe
 
 
 def test_base_names_are_unique():
-    names = collections.Counter(path.name for path in (REPOSITORY / 'configs').rglob('*.py'))
+    names = collections.Counter(path.name for path in FILES)
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=IDS)
-def test_config_is_what_its_name_says(path):
+@pytest.mark.parametrize(('path', 'size'), CASES)
+def test_config_is_what_its_name_says(path, size, read):
     name = NAME.fullmatch(path.stem)
-    assert name, f'{path.name} is not named as CONTRIBUTING.md says'
-    config = Config.fromfile(path)
+    config = read(path, size)
     backbone = config.model.backbone
-    assert arch_of(config)['name'] == f'dinov3_{name["size"]}'
-    assert name['size'] in backbone.init_cfg.checkpoint
+    assert arch_of(config)['name'] == f'dinov3_{size}'
+    assert f'dinov3_{size}_' in backbone.init_cfg.checkpoint
+    adapter = backbone.adapter
+    if isinstance(adapter, dict):
+        assert path.parent.name == 'depth' and tuple(adapter.layers) == QUARTERS[size]
+        adapter = adapter.type.lower()
+    assert adapter == {'frozen': None, 'full': None}.get(name['kind'], name['kind'])
+    assert backbone.get('frozen', True) == (name['kind'] != 'full')
     assert config.train_dataloader.batch_size == int(name['batch'])
     assert config.auto_scale_lr.base_batch_size == int(name['gpus']) * int(name['batch'])
     if name['schedule'].endswith('k'):
@@ -62,13 +95,14 @@ def test_config_is_what_its_name_says(path):
         assert config.model.head.num_classes == CLASSES[data]
         assert_data(config, config.train_dataloader, data)
     if config.default_scope == 'mmdet':
-        assert_detection_recipe(config, **name.groupdict(), neck=path.stem.split('_')[2])
+        assert_detection_recipe(config, name['kind'], size, path.stem.split('_')[2], name['schedule'])
     if path.parent.name == 'mmseg':
-        assert_segmentation_recipe(config, name['kind'], name['size'], head=path.stem.split('_')[0])
+        assert_segmentation_recipe(config, name['kind'], size, head=path.stem.split('_')[0])
     assert config.custom_imports == dict(imports=['daga_mm.compat'], allow_failed_imports=False)
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
 
+QUARTERS = dict(vits16=(2, 5, 8, 11), vitb16=(2, 5, 8, 11), vitl16=(4, 11, 17, 23))
 # Epochs, rounds after which the rate falls, optimiser's decay, scale in a test, what sizes are padded to.
 SCHEDULES = {
     '1x': (12, [8, 11], 0.05, (1333, 800), 32),
@@ -82,7 +116,7 @@ FULL = {
 }
 
 
-def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, schedule: str, **_) -> None:
+def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, schedule: str) -> None:
     """Schedule, sizes of images, optimiser and metric are those of the recipe that the name tells."""
     epochs, milestones, weight_decay, scale, divisor = SCHEDULES[schedule]
     assert (schedule == 'lsj-100e') == (neck == 'simplefpn')
@@ -109,7 +143,7 @@ def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, sch
 
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, weight_decay)
-    decay = config.optim_wrapper.paramwise_cfg.get('layer_decay_rate')
+    decay = config.optim_wrapper.get('paramwise_cfg', {}).get('layer_decay_rate')
     drop_path = arch_of(config).get('drop_path_rate')
     assert (decay, drop_path) == (FULL[neck][size] if kind == 'full' else (None, None))
 
@@ -121,7 +155,7 @@ FULL_SEGMENTATION = dict(vits16=(6e-5, 0.01, 0.2), vitb16=(6e-5, 0.01, 0.3), vit
 
 def assert_segmentation_recipe(config: Config, kind: str, size: str, head: str) -> None:
     """DINOv3's linear probe, ViT-Adapter's UperNet, and ViT-Adapter's full fine-tuning of both."""
-    optimizer, paramwise = config.optim_wrapper.optimizer, config.optim_wrapper.paramwise_cfg
+    optimizer, paramwise = config.optim_wrapper.optimizer, config.optim_wrapper.get('paramwise_cfg', {})
     found = (optimizer.lr, optimizer.weight_decay, arch_of(config).get('drop_path_rate'))
     assert found == (FULL_SEGMENTATION[size] if kind == 'full' else (*SEGMENTATION[head], None))
     assert optimizer.type == 'AdamW' and paramwise.get('layer_decay_rate') == (0.95 if kind == 'full' else None)
@@ -132,7 +166,7 @@ def assert_segmentation_recipe(config: Config, kind: str, size: str, head: str) 
 def test_large_scale_jitter_is_square_and_knows_what_the_image_is():
     from mmdet.testing import demo_mm_inputs
 
-    config = Config.fromfile(REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py')
+    config = Config.fromfile(REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vitb16_simplefpn_8xb8-lsj-100e_coco.py')
     init_default_scope('mmdet')
     preprocess = MODELS.build(config.model.data_preprocessor)
     batch = demo_mm_inputs(1, [[3, 683, 1024]], num_items=[2], num_classes=80, with_mask=True)
@@ -146,16 +180,16 @@ def test_large_scale_jitter_is_square_and_knows_what_the_image_is():
     assert (sample.gt_instances.masks.height, sample.gt_instances.masks.width) == (1024, 1024)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=IDS)
-def test_config_builds_and_trains_the_right_part(path):
+@pytest.mark.parametrize(('path', 'size'), CASES)
+def test_config_builds_and_trains_the_right_part(path, size, read):
     torch.manual_seed(0)
-    config = shrink(Config.fromfile(path))
+    config = shrink(read(path, size))
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     kind = NAME.fullmatch(path.stem)['kind']
     assert any(name.startswith('backbone.trunk.') for name in trained) == (kind == 'full')
-    assert any(name.startswith('backbone.adapters.') for name in trained) == (kind == 'daga')
+    assert any(name.startswith('backbone.adapters.') for name in trained) == (kind in ('daga', 'lora'))
     assert trained - {name for name in trained if name.startswith('backbone.')}, 'no head is trained'
 
     assert_optimiser_holds_what_is_trained(config, model)
@@ -180,12 +214,12 @@ def assert_data(config: Config, train: dict, data: str) -> None:
         assert loader.dataset.data_root == (f'{root}/val' if data == 'in1k' else root)
 
 
-@pytest.mark.parametrize('path', PROBES, ids=PROBE_IDS)
-def test_probe_is_what_its_name_says_and_builds(path):
+@pytest.mark.parametrize(('path', 'size'), PROBES)
+def test_probe_is_what_its_name_says_and_builds(path, size, read):
     name = PROBE.fullmatch(path.stem)
-    config = Config.fromfile(path)
-    assert arch_of(config) == dict(name=f'dinov3_{name["size"]}')
-    assert name['size'] in config.model.backbone.init_cfg.checkpoint
+    config = read(path, size)
+    assert arch_of(config) == dict(name=f'dinov3_{size}') and config.model.backbone.adapter == 'daga'
+    assert f'dinov3_{size}_' in config.model.backbone.init_cfg.checkpoint
     train = config.get('train_dataloader') or config.test_cfg.train_dataloader
     assert_data(config, train, name['data'])
     if name['protocol'] == 'linear':

@@ -9,7 +9,7 @@ import daga_mm.compat
 import daga_mm.engine  # noqa: F401
 from daga_mm.necks import SimpleFPN, ViTAdapterNeck
 
-from ..conftest import TINY
+from ..conftest import TINY, daga
 
 LR, DECAY = 1e-3, 0.05
 
@@ -89,6 +89,12 @@ def test_each_adapter_has_the_rate_and_the_decay_that_suit_it(tiny):
     assert block == dict(lr=pytest.approx(0.1 * LR), weight_decay=DECAY), 'not by layer decay'
     given = groups(Model(tiny(adapter='last_blocks')), adapter_lr_mult=0.3)
     assert given['backbone.trunk.model.blocks.3.norm1.weight']['lr'] == pytest.approx(0.3 * LR)
+
+
+def test_a_recipe_of_one_adapter_leaves_others_their_own_rate(tiny):
+    found = groups(Model(tiny(adapter=['daga', 'last_blocks'])), adapter_lr_mult=dict(daga=0.5))
+    assert found['backbone.adapters.daga.bottlenecks.1.down.weight']['lr'] == pytest.approx(0.5 * LR)
+    assert found['backbone.trunk.model.norm.weight']['lr'] == pytest.approx(0.1 * LR)
 
 
 def test_layer_decay_falls_block_by_block(tiny):
@@ -196,7 +202,7 @@ def test_a_shared_parameter_is_in_one_group(tiny):
 def test_mmdets_recipes_give_the_rates_and_decays_that_they_give_upstream(recipe, tiny):
     """Ours differ in one thing: what has no rule upstream has no decay if it is a bias, a norm or an embedding."""
     config = get_config(f'mmdet::{recipe}')
-    config.model.backbone = dict(type='daga_mm.DAGAViT', arch=TINY, daga_layers=(0, 2, 3), out_indices=(0, 1, 2, 3))
+    config.model.backbone = dict(type='daga_mm.DAGAViT', arch=TINY, adapter=daga(), out_indices=(0, 1, 2, 3))
     init_default_scope('mmdet')
     model = MODELS.build(config.model)
     paramwise = config.optim_wrapper.paramwise_cfg.to_dict()

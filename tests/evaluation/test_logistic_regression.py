@@ -23,7 +23,7 @@ def test_equals_scikit_learn_step_by_step():
     train, labels, test, truth = clusters(noise=2.0)
     result = fit_logistic_regression(train, labels, test, truth, cs=CS, val_fraction=0.25, seed=3)
 
-    fitted, held_out = split_off_validation(len(train), 0.25, 3)
+    fitted, held_out = split_off_validation(labels, 0.25, 3)
     x, y = train.double().numpy(), labels.numpy()
     accuracies = {}
     for c in CS:
@@ -67,6 +67,16 @@ def test_refusals(options, message):
 
 
 def test_the_split_is_seeded_and_whole():
-    one, other = split_off_validation(50, 0.1, 0), split_off_validation(50, 0.1, 1)
+    labels = torch.arange(50) % 5
+    one, other = split_off_validation(labels, 0.1, 0), split_off_validation(labels, 0.1, 1)
     assert len(one[1]) == 5 and sorted(torch.cat(one).tolist()) == list(range(50))
-    assert torch.equal(one[1], split_off_validation(50, 0.1, 0)[1]) and not torch.equal(one[1], other[1])
+    assert torch.equal(one[1], split_off_validation(labels, 0.1, 0)[1]) and not torch.equal(one[1], other[1])
+
+
+def test_each_class_has_its_part_in_the_validation():
+    """As dinov3/eval/data.py: 10 % of each class, at least one, and none of a class with one example."""
+    labels = torch.cat([torch.arange(102).repeat(10), torch.zeros(90, dtype=torch.long), torch.tensor([102])])
+    fitted, held_out = split_off_validation(labels, 0.1, 0)
+    counts = labels[held_out].bincount(minlength=103)
+    assert counts[0] == 10 and (counts[1:102] == 1).all() and counts[102] == 0
+    assert labels[fitted].unique().numel() == 103

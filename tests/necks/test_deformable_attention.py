@@ -64,12 +64,12 @@ def test_what_half_precision_reads_lies_where_it_should(attention, inputs, monke
     monkeypatch.setattr(
         deformable_attention,
         'sample_deformably',
-        lambda values, grid, locations, weights: asked.update(locations=locations) or values.new_zeros(2, 40, 8),
+        lambda values, shapes, locations, weights: asked.update(locations=locations) or values.new_zeros(2, 40, 8),
     )
     with torch.autocast('cpu', torch.bfloat16):
         offsets = attention.sampling_offsets(inputs['query'])
         attention(**inputs)
     assert offsets.dtype == torch.bfloat16 and asked['locations'].dtype == torch.float32
-    pixels = offsets.double().unflatten(-1, (2, 3, 2)) / torch.tensor([301.0, 3.0]).double()
-    expected = inputs['points'].double()[:, None, None] + pixels
+    pixels = offsets.double().unflatten(-1, (2, 1, 3, 2)) / torch.tensor([301.0, 3.0]).double()
+    expected = inputs['points'].double()[:, None, None, None] + pixels
     torch.testing.assert_close(asked['locations'].double(), expected, atol=1e-6, rtol=1e-6)

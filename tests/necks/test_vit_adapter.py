@@ -104,3 +104,21 @@ def test_recomputing_activations_changes_nothing():
 def test_wrong_inputs_are_named(given, message):
     with pytest.raises(ValueError, match=message):
         neck()(given)
+
+
+def test_initialisation_and_norms_are_those_of_dinov3s_adapter():
+    """Convolutions N(0, √(2 / fan_out)), linear layers truncated normal .02, biases zero, LayerNorm eps 1e-6."""
+    torch.manual_seed(0)
+    built = ViTAdapterNeck(384)
+    extractor = built.extractors[0]
+    stds = {
+        'dwconv': (extractor.dwconv, (2 / 9) ** 0.5),
+        'fc2': (extractor.fc2, 0.02),
+        'last convolution of the prior': (built.prior.projections[3], (2 / 384) ** 0.5),
+        'up': (built.up, (2 / (4 * 384)) ** 0.5),
+    }
+    for name, (module, std) in stds.items():
+        assert module.weight.detach().std() == pytest.approx(std, rel=0.1), name
+        assert not module.bias.any(), name
+    assert {m.eps for m in built.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-6}
+    assert extractor.attention.sampling_offsets.bias.detach().abs().max() == 4, 'its own initialisation is untouched'

@@ -130,7 +130,7 @@ def test_the_config_reads_every_image_with_its_label(name, archive, tmp_path):
     out = tmp_path / 'made' / 'cifar'
     assert call(cifar, path, out) is None
     data = 'cifar100' if '100' in name else 'cifar10'
-    config = load_config(REPOSITORY / f'configs/mmpretrain/knn_daga-vits16_{data}.py', {f'{data}_root': str(out)})
+    config = load_config(REPOSITORY / f'configs/mmpretrain/knn_{data}.py', {f'{data}_root': str(out)})
     init_default_scope(config.default_scope)
     loaders = {'train': config.test_cfg.train_dataloader, 'test': config.test_dataloader}
     for split, loader in loaders.items():
@@ -222,7 +222,7 @@ def test_a_damaged_image_is_named(tmp_path):
         cv2.imwrite(str(tmp_path / split / name / 'b.jpg'), np.random.default_rng(0).integers(0, 256, (32, 32, 3)))
     path = tmp_path / 'test/a/b.jpg'
     path.write_bytes(path.read_bytes()[:-100])
-    config = load_config(REPOSITORY / 'configs/mmpretrain/knn_daga-vits16_cifar10.py', {'cifar10_root': str(tmp_path)})
+    config = load_config(REPOSITORY / 'configs/mmpretrain/knn_cifar10.py', {'cifar10_root': str(tmp_path)})
     init_default_scope(config.default_scope)
     with pytest.raises(AssertionError, match=f'failed to load image: {path}'):
         DATASETS.build(config.test_dataloader.dataset)[0]

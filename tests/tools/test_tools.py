@@ -8,7 +8,7 @@ from ..conftest import REPOSITORY
 from .conftest import run_script
 
 CONFIG = 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
-KNN = 'configs/mmpretrain/knn_daga-vits16_cifar10.py'
+KNN = 'configs/mmpretrain/knn_cifar10.py'
 COMMANDS = [path for path in (REPOSITORY / 'tools').rglob('*.py') if '__main__' in path.read_text()]
 TOOLS = sorted(path.relative_to(REPOSITORY) for path in COMMANDS)
 

@@ -168,7 +168,7 @@ def draw(args: argparse.Namespace) -> list[str]:
     import torch
     from rich.progress import track
 
-    from daga_mm.cli.config import load_config, path_environment, require_checkpoint
+    from daga_mm.cli.config import load_config, require_checkpoint, variable_environment
     from daga_mm.cli.runs import chosen_device
     from daga_mm.visualization import compare_streams, draw_gates, write_picture
 
@@ -178,7 +178,7 @@ def draw(args: argparse.Namespace) -> list[str]:
         if args.checkpoint != 'none':
             require_checkpoint(args.checkpoint)
         device = chosen_device(args.device)
-    with path_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
+    with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
         backbone = load_backbone(config, args.checkpoint, device)
     guidance = min(backbone.guidance_layer, backbone.out_indices[-1])
     with as_run_error(ValueError):

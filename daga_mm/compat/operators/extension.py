@@ -1,5 +1,6 @@
 """The stand-in for ``mmcv._ext``: same names, same arguments as in mmcv 2.1's ``pybind.cpp``.
 
+Deformable attention is no operator of it: mmcv's module, which has a slow way around the extension, is changed.
 It is loaded under the name ``mmcv._ext`` by ``daga_mm.compat.mmcv_ops``, hence the absolute imports. What is
 not here, ``__getattr__`` answers for: mmcv asks for every operator when ``mmcv.ops`` is imported, so that the
 refusal has to wait for the call.
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from daga_mm.compat.operators.boxes import nms, softnms
-from daga_mm.compat.operators.deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
+from daga_mm.compat.operators.deform_attn import replace_deformable_attention
 from daga_mm.compat.operators.deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
@@ -29,8 +30,6 @@ __all__ = [
     'get_compiling_cuda_version',
     'modulated_deform_conv_backward',
     'modulated_deform_conv_forward',
-    'ms_deform_attn_backward',
-    'ms_deform_attn_forward',
     'nms',
     'roi_align_backward',
     'roi_align_forward',
@@ -58,3 +57,6 @@ def __getattr__(name: str) -> Callable[..., NoReturn]:
         raise not_compiled(name)
 
     return refused
+
+
+replace_deformable_attention()  # mmcv.ops loads us before anyone can have taken its functions
