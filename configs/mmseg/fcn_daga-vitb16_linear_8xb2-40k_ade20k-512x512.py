@@ -1,7 +1,7 @@
 # Linear head on a frozen DINOv3 ViT with DAGA; DINOv3's recipe (dinov3/eval/segmentation): last block, dropout, batch
 # norm, 1×1 convolution. Three things differ. mmseg changes the saturation in HSV; DINOv3 mixes the image with its grey
-# version. During the warm-up the rate follows the cosine; DINOv3's falls linearly and is up to 3.5 % lower. The long side
-# of an image is limited, which matters beyond 4:1; DINOv3 resizes by the short side alone.
+# version. During the warm-up the rate follows the cosine; DINOv3's falls linearly and is up to 3.5 % lower. The long
+# side of an image is limited, which matters beyond 4:1; DINOv3 resizes by the short side alone.
 _base_ = [
     '../_base_/dinov3.py',
     '../_base_/runtime.py',
