@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 DOCS := .venv-docs
-REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt tests.txt)
+REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt optional.txt tests.txt)
 
 .PHONY: help setup demo test test-slow benchmark docs lint format clean
 .DEFAULT_GOAL := help

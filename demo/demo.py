@@ -32,7 +32,7 @@ from daga_mm.engine import AtomicBackend, write_figure
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'upernet_scenes.py'
-KINDS = {'frozen': {'model.backbone.daga_layers': ()}, 'DAGA': {}}
+KINDS = {'frozen': {'model.backbone.adapter': None}, 'DAGA': {}}
 SCENES_SHOWN = (2, 5, 11, 17)
 
 

@@ -1,8 +1,7 @@
 # Depth on the demo's synthetic scenes: DINOv3's linear recipe for NYU, a small trunk, a schedule of two minutes.
 #   python demo/make_scenes.py --formats nyu
 #   python tools/train.py demo/depth_scenes.py
-#   python tools/train.py demo/depth_scenes.py --work-dir work_dirs/depth_scenes_frozen \
-#       --cfg-options model.backbone.daga_layers="()"
+#   python tools/train.py demo/depth_scenes.py --adapter none
 _base_ = '../configs/depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
 iterations = 300
 
@@ -10,9 +9,12 @@ model = dict(
     data_preprocessor=dict(size=(144, 192)),
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
-        daga_layers=(1, 3, 5, 7),
-        daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
-        guidance=dict(source='frozen'),  # as the method was published; the figures in docs were measured with it
+        adapter=dict(
+            layers=(1, 3, 5, 7),
+            instruction_dim=32,
+            bottleneck_dim=24,  # a quarter, as the trunk's width is
+            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
+        ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
     decode_head=dict(in_channels=[96], patch_size=8, loss_decode=dict(warm_up_iters=iterations // 15)),

@@ -1,8 +1,7 @@
 # Mask R-CNN on the demo's synthetic scenes: the COCO recipe, with a small trunk, narrow heads and a short schedule.
 #   python demo/make_scenes.py --formats coco
 #   python tools/train.py demo/mask_rcnn_scenes.py
-#   python tools/train.py demo/mask_rcnn_scenes.py --work-dir work_dirs/mask_rcnn_scenes_frozen \
-#       --cfg-options model.backbone.daga_layers="()"
+#   python tools/train.py demo/mask_rcnn_scenes.py --adapter none
 _base_ = '../configs/mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 
 # The classes that the scenes show, by COCO's own names and in COCO's order: labels follow the ids in the annotations,
@@ -16,8 +15,13 @@ width = 64
 model = dict(
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
-        daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
-        guidance=dict(source='frozen'),  # as the method was published; the figures in docs were measured with it
+        adapter=dict(
+            _delete_=True,
+            type='DAGA',
+            instruction_dim=32,
+            bottleneck_dim=24,  # a quarter, as the trunk's width is
+            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
+        ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
     neck=[

@@ -1,5 +1,5 @@
 # UperNet on the demo's synthetic scenes: the ADE20K recipe, with a small trunk, small heads and a schedule of a minute.
-# demo.py trains it as it is, and once more with model.backbone.daga_layers=().
+# demo.py trains it as it is, and once more with model.backbone.adapter=None.
 _base_ = '../configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
 # The classes that the scenes show, by ADE20K's own names ('bed ' has a blank there).
@@ -15,8 +15,13 @@ model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
-        daga_cfg=dict(instruction_dim=32, bottleneck_dim=24),  # a quarter, as the trunk's width is
-        guidance=dict(source='frozen'),  # as the method was published; the figures in docs were measured with it
+        adapter=dict(
+            _delete_=True,
+            type='DAGA',
+            instruction_dim=32,
+            bottleneck_dim=24,  # a quarter, as the trunk's width is
+            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
+        ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
     neck=dict(embed_dims=96, patch_size=8, conv_inplane=16, num_heads=3, drop_path_rate=0.0),

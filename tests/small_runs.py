@@ -8,14 +8,14 @@ from daga_mm.cli.config import load_config
 from demo.scenes.writers import WRITERS
 
 from .configs.shrink import shrink
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, daga
 
 CONFIGS = {
     'segmentation': 'mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py',
     'detection': 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py',
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',
     'depth by epochs': 'depth/depth_daga-vits16_dpt_8xb2-25e_nyu-416x544.py',
-    'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py',
+    'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',
     'linear': 'mmpretrain/linear_cifar10.py',
     'knn': 'mmpretrain/knn_cifar10.py',
     'logreg': 'mmpretrain/logreg_cifar10.py',
@@ -95,7 +95,7 @@ def small_config(task: str, data: Path, weights: Path, work_dir: Path) -> Config
         config = shrink(config)
     else:
         config = shrink(config, weights)
-    config.model.backbone.daga_layers = (0, 2, 3)  # those of the weights
+    config.model.backbone.adapter = daga()  # that of the weights
     return config
 
 

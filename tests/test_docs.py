@@ -30,7 +30,19 @@ from .conftest import REPOSITORY
 from .tools.conftest import load_tool
 
 LAYOUT = REPOSITORY / 'docs/repository_layout.py'
-FOREIGN = {'cd', 'export', 'hf', 'mkdir', 'pip', 'source', 'swanlab', 'wget'}  # programs and words that are not ours
+FOREIGN = {
+    'cd',
+    'echo',
+    'export',
+    'git',
+    'hf',
+    'mkdir',
+    'pip',
+    'sha256sum',
+    'source',
+    'swanlab',
+    'wget',
+}  # programs and words that are not ours
 LAUNCHERS = {  # of each, the arguments in front of those of the Python tool
     'dist_train.sh': ('train', ['CONFIG', 'GPUS']),
     'dist_test.sh': ('test', ['CONFIG', 'CHECKPOINT', 'GPUS']),
@@ -255,7 +267,7 @@ def test_options_for_flags_of_the_methods_own_code_exist():
         read(f'configs/{config}.py')
         for config in (
             'depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544',
-            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-20e_in1k',
+            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-30e_in1k',
             'mmpretrain/knn_in1k',
             'mmpretrain/logreg_in1k',
             'mmpretrain/linear_in1k',
@@ -286,7 +298,7 @@ def test_parameters_beside_the_published_ones_are_counted():
     layers = {'eight of 12': list(range(8)), 'all 12': 'all'}
     assert len(rows) == 5
     for size, which, count, percent in rows:
-        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-20e_in1k.py'
+        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-30e_in1k.py'
         backbone = dict(read(config).model.backbone, init_cfg=None)
         backbone['daga_layers'] = layers.get(which) or [int(layer) for layer in which.split()]
         with torch.device('meta'):

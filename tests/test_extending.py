@@ -9,9 +9,9 @@ import torch
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config
 from daga_mm.registry import MODELS
+from daga_mm.visualization.model_report import report
 
 from .conftest import REPOSITORY, TINY
-from .tools.conftest import load_tool
 
 TRUNKS, ADAPTER, CONFIG = re.findall(
     r'```python\n(.*?)```', (REPOSITORY / 'docs/extending.md').read_text(), flags=re.DOTALL
@@ -75,7 +75,7 @@ def test_every_parameter_gets_a_gradient(config, images):
 
 
 def test_the_tools_take_it(config):
-    found = load_tool('analysis_tools/model_report').report(config, (64, 64))
+    found = report(config, (64, 64))
     assert found['daga']['layers'] == [1, 2, 10, 11] and found['daga']['gate'] is None
     assert found['parts']['DAGA']['trained'] == 4 * (2 * 384 + 384 * 48 + 48 + 48 * 384 + 384)
 

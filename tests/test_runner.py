@@ -137,7 +137,7 @@ def test_resuming_goes_on_where_it_stopped(config, trained):
 def test_frozen_stays_frozen_and_daga_moves_the_features(config, trained, tiny):
     runner, expected, _ = trained
     assert runner.model.backbone.fingerprints()['trunk'] == tiny().fingerprints()['trunk']
-    plain = Runner.from_cfg(config(**{'model.backbone.daga_layers': ()}))
+    plain = Runner.from_cfg(config(**{'model.backbone.adapter': None}))
     plain.model.init_weights()
     assert not same(features(plain), expected)
 

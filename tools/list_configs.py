@@ -3,8 +3,10 @@
     python tools/list_configs.py
     python tools/list_configs.py --task segmentation --json
 
-A method is daga, frozen or full: DAGA, the frozen trunk, full fine-tuning. Parameters are in millions, those that the
-config trains and all, from the metafiles of configs/; `tools/analysis_tools/model_report.py CONFIG` counts them.
+A method is an adapter (daga, lora), frozen, full fine-tuning, or any, that of the checkpoint, for probes. Other trunks
+and adapters are options of the same configs: --cfg-options trunk=vitl16, --adapter mona. Parameters are in millions,
+those that the config trains and all, from the metafiles of configs/; `tools/analysis_tools/model_report.py CONFIG`
+counts them.
 """
 
 import argparse
@@ -27,9 +29,9 @@ def list_configs(task: str) -> list[dict[str, Any]]:
 
 
 def describe(task: str, entry: dict[str, Any]) -> dict[str, Any]:
-    # {model}_{method}-{trunk}_{neck or head}_{…}_{data set}, or {probe}_{method}-{trunk}_{data set}: CONTRIBUTING.md
-    model, kind, *more, data = entry['Name'].split('_')
-    method, _, trunk = kind.partition('-')
+    # {model}_{method}-{trunk}_{neck or head}_{…}_{data set}, or {probe}_{data set}: CONTRIBUTING.md
+    model, *more, data = entry['Name'].split('_')
+    method, trunk = more.pop(0).split('-') if more else ('any', 'any')
     return dict(
         task=task,
         data=data.partition('-')[0],

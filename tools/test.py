@@ -1,7 +1,7 @@
 """Evaluate any model of daga_mm, whatever its task.
 
     python tools/test.py CONFIG work_dirs/NAME/best_mIoU_iter_80000.pth
-    python tools/test.py configs/mmpretrain/knn_in1k.py none --cfg-options model.backbone.daga_layers="()"
+    python tools/test.py configs/mmpretrain/knn_in1k.py none --adapter none
 
 Metrics are printed and written to WORK_DIR/TIMESTAMP/TIMESTAMP.json, with the fingerprints of the weights.
 Several GPUs: tools/dist_test.sh CONFIG CHECKPOINT NUMBER.

@@ -79,11 +79,12 @@ class Runner(_Runner):
         return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it."""
+        """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it with a ValueError."""
         built = super().build_optim_wrapper(optim_wrapper)
         model: Any = self.model.module if is_model_wrapper(self.model) else self.model
         if hasattr(model, 'check_optim_wrapper'):
-            model.check_optim_wrapper(built)
+            with as_run_error(ValueError):
+                model.check_optim_wrapper(built)
         return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:

@@ -74,7 +74,7 @@ class ProbeLoop(BaseLoop):
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
         backbone = probed_backbone(self.runner.model)
-        if backbone._trunk_origin is None:
+        if backbone.trunk_id is None:
             backbone.init_weights()
         refuse_fresh_adapters(backbone)
         train_bank = self._bank('train', self.train_dataloader)

@@ -8,10 +8,11 @@ import torch
 from daga_mm.necks import ViTAdapterNeck
 
 from ..commands import free_port, metrics_of, run
+from ..conftest import daga
 from ..small_runs import TRAINED
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU')
-GUIDANCE = [dict(source='inline'), dict(source='frozen'), dict(source='frozen', scale=0.5)]
+GUIDANCE = ['inline', dict(layer=-1), dict(layer=-1, scale=0.5)]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def error(found, expected) -> float:
 @pytest.mark.parametrize('guidance', GUIDANCE, ids=str)
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_maps_and_gradients_are_those_of_the_cpu(tiny, images, guidance, with_cp):
-    model = Both(tiny(guidance=guidance, with_cp=with_cp))
+    model = Both(tiny(adapter=daga(guidance=guidance), with_cp=with_cp))
     with torch.no_grad():
         expected = model.eval()(images)
     loss, gradients = loss_and_gradients(model, images)
@@ -76,7 +77,7 @@ def test_maps_and_gradients_are_those_of_the_cpu(tiny, images, guidance, with_cp
 @pytest.mark.parametrize('guidance', GUIDANCE, ids=str)
 def test_guidance_keeps_no_matrix(tiny, guidance):
     """12,293 tokens: one head's attention of all to all would be 577 MiB."""
-    model = tiny(guidance=guidance).cuda().eval()
+    model = tiny(adapter=daga(guidance=guidance)).cuda().eval()
     images = torch.randn(1, 3, 1536, 2048, device='cuda')
     with torch.no_grad():
         row = model.guidance_map(images)

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 import daga_mm.compat  # noqa: F401 (mmpretrain imports mmcv's operators)
 from demo.scenes import write_imagenet
 
-from ..conftest import TINY
+from ..conftest import TINY, daga
 
 NUMBERS = itertools.count()
 PIPELINE = [
@@ -19,9 +19,7 @@ PIPELINE = [
     dict(type='Resize', scale=32),
     dict(type='PackInputs'),
 ]
-BACKBONE = dict(
-    type='daga_mm.DAGAViT', arch=TINY, daga_layers=(0, 2, 3), out_indices=(-1,), out_type='cls_avg', init_cfg=None
-)
+BACKBONE = dict(type='daga_mm.DAGAViT', arch=TINY, adapter=daga(), out_indices=(-1,), out_type='cls_avg', init_cfg=None)
 PREPROCESSOR = dict(
     type='mmpretrain.ClsDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )

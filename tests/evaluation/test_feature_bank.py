@@ -21,13 +21,14 @@ from daga_mm.evaluation import FeatureBank, feature_bank, read_bank
 from daga_mm.evaluation.feature_bank import describe
 from daga_mm.evaluation.ranks import on_rank_zero
 
+from ..conftest import daga
 from .conftest import BACKBONE, PIPELINE, PREPROCESSOR, build_runner, loader
 
 from mmpretrain.structures import DataSample  # isort: skip (after daga_mm.compat, which conftest imports)
 
 # One image at a time: a product of matrices may round an image in another way beside others.
 ALONE = dict(batch_size=1)
-FROZEN = dict(type='ImageClassifier', backbone=BACKBONE | dict(daga_layers=()), data_preprocessor=PREPROCESSOR)
+FROZEN = dict(type='ImageClassifier', backbone=BACKBONE | dict(adapter=None), data_preprocessor=PREPROCESSOR)
 
 
 def build(checkpoint, **changes):
@@ -186,8 +187,8 @@ def test_two_processes_write_what_one_does(bank, imagenet, checkpoint, tmp_path)
 
 
 def test_daga_changes_the_features_of_the_frozen_trunk(bank, images, checkpoint, tmp_path):
-    frozen = build(checkpoint, daga_layers=())
-    other = bank_of(frozen, images, tmp_path, daga_layers=())
+    frozen = build(checkpoint, adapter=None)
+    other = bank_of(frozen, images, tmp_path, adapter=None)
     assert other.path.name != bank.path.name and other.record['trunk'] == bank.record['trunk']
     other.extract(frozen, images)
     features, plain = bank.load()[0], other.load()[0]
@@ -214,7 +215,7 @@ def test_another_model_pipeline_or_image_is_another_bank(bank, model, images, ch
     assert key(data=dataset) == bank.path.name
     trained = build(checkpoint).backbone
     with torch.no_grad():
-        trained.adapters['layers']['0'].up.bias[0] += 1e-3
+        trained.adapters['daga'].bottlenecks['0'].up.bias[0] += 1e-3
     smaller = Runner.build_dataloader(loader(imagenet, 'val')).dataset.get_subset(14)
     edited = shutil.copytree(imagenet, tmp_path / 'edited')
     dataset = Runner.build_dataloader(loader(edited, 'val')).dataset
@@ -225,7 +226,7 @@ def test_another_model_pipeline_or_image_is_another_bank(bank, model, images, ch
     image.write_bytes(content)
     others = [
         key(backbone=trained),
-        key(cfg=BACKBONE | dict(guidance=dict(source='inline'))),
+        key(cfg=BACKBONE | dict(adapter=daga(guidance=dict(layer=-1)))),
         key(preprocessor=PREPROCESSOR | dict(to_rgb=False)),
         key(of='y'),
         key(data=smaller),

@@ -122,7 +122,7 @@ def test_an_optimiser_that_ignores_the_rates_is_refused(wrapped, optim_wrapper, 
 
 
 def test_fresh_daga_is_refused_when_training_starts(imagenet, tmp_path):
-    with pytest.raises(ValueError, match='still the identity'):
+    with pytest.raises(ValueError, match='is untrained'):
         trainer(imagenet, tmp_path).train()
 
 
@@ -130,4 +130,4 @@ def test_the_data_preprocessors_type_may_be_left_out_and_outputs_are_checked():
     preprocessor = {key: value for key, value in PREPROCESSOR.items() if key != 'type'}
     assert type(build(data_preprocessor=preprocessor).data_preprocessor).__name__ == 'ClsDataPreprocessor'
     with pytest.raises(ValueError, match='a probe reads'):
-        build(backbone=BACKBONE | dict(out_type='cls_token', daga_layers=(0,)))
+        build(backbone=BACKBONE | dict(out_type='cls_token', adapter=None))

@@ -101,10 +101,10 @@ def test_an_evaluator_is_refused(runner):
 
 
 def test_daga_without_trained_weights_is_refused_and_the_frozen_trunk_is_not(runner):
-    with pytest.raises(RunError, match=r'still the identity.*load_from'):
+    with pytest.raises(RunError, match=r'is untrained.*load_from'):
         runner(KNN, load_from=None).test()
     frozen = dict(
-        type='ImageClassifier', data_preprocessor=PREPROCESSOR, backbone=BACKBONE | dict(daga_layers=(), init_cfg=None)
+        type='ImageClassifier', data_preprocessor=PREPROCESSOR, backbone=BACKBONE | dict(adapter=None, init_cfg=None)
     )
     assert runner(KNN, load_from=None, model=frozen).test()
 
@@ -113,7 +113,7 @@ def test_without_a_checkpoint_the_weights_come_from_init_cfg(runner, checkpoint)
     init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint))
     frozen = dict(
         type='ImageClassifier', data_preprocessor=PREPROCESSOR,
-        backbone=BACKBONE | dict(daga_layers=(), init_cfg=init_cfg),
+        backbone=BACKBONE | dict(adapter=None, init_cfg=init_cfg),
     )  # fmt: skip
     tester = runner(KNN, load_from=None, model=frozen)
     metrics = tester.test()

@@ -235,7 +235,7 @@ def test_what_can_not_be_judged_is_refused(run, tmp_path, monkeypatch):
 
 def test_daga_without_trained_weights_is_refused(run):
     head = dict(type='LinearClsHead', num_classes=1000, in_channels=96)
-    with pytest.raises(RunError, match='still the identity'):
+    with pytest.raises(RunError, match='is untrained'):
         run(dict(type='ImageClassifier', backbone=BACKBONE, head=head, data_preprocessor=PREPROCESSOR))
 
 
