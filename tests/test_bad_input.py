@@ -33,7 +33,7 @@ from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .compat.test_safe_load import Call
 from .configs.shrink import shrink
-from .conftest import REPOSITORY, TINY
+from .conftest import REPOSITORY, TINY, daga
 from .engine.toys import Line
 from .tools.conftest import call, load_converter, load_tool
 
@@ -154,11 +154,11 @@ def refused(place: Place, mistake: Callable[[Place], Any], message: str) -> None
 
 def load(path: Path | str, **arch: Any) -> None:
     config = dict(type='Pretrained', checkpoint=str(path))
-    DAGAViT(TINY | arch, daga_layers=(), init_cfg=config).init_weights()
+    DAGAViT(TINY | arch, adapter=None, init_cfg=config).init_weights()
 
 
 def trunk(**arch: Any) -> dict[str, torch.Tensor]:
-    state = DAGAViT(TINY | arch, daga_layers=()).trunk.model.state_dict()
+    state = DAGAViT(TINY | arch, adapter=None).trunk.model.state_dict()
     return {key: value.contiguous() for key, value in state.items() if key != 'rope.periods'}
 
 
@@ -208,25 +208,25 @@ def build(images: torch.Tensor | None = None, **kwargs: Any) -> None:
 
 BACKBONE: Mistakes = {
     'an unknown arch': (lambda p: build(arch='dinov3_vits61'), 'dinov3_vits61.*dinov3_vits16'),
-    'a DAGA out of range': (lambda p: build(daga_layers=(1, 4)), r'daga_layers: \[4\] out of range.*blocks 0 to 3'),
-    'a DAGA behind the last output': (lambda p: build(out_indices=(1,)), 'DAGA at block .* can not influence any output'),
+    'a DAGA out of range': (lambda p: build(adapter=daga((1, 4))), r'layers: \[4\] out of range.*blocks 0 to 3'),
+    'a DAGA behind the last output': (lambda p: build(out_indices=(1,)), r'DAGA at blocks \[2, 3\] .* cannot influence any output'),
     'no output': (lambda p: build(out_indices=()), 'out_indices is empty'),
     'an output out of range': (lambda p: build(out_indices=(-5,)), r'out_indices: \[-5\] out of range'),
-    'a guidance layer out of range': (lambda p: build(guidance=dict(layer=4)), r'guidance layer: \[4\] out of range'),
-    'an unknown guidance': (lambda p: build(guidance=dict(source='frosen')), "guidance source is one of 'frozen', 'inline', not 'frosen'"),
-    'an unknown setting of guidance': (lambda p: build(guidance=dict(layr=1)), 'guidance.*layr.*layer'),
-    'guidance of an image of no size': (lambda p: build(guidance=dict(scale=0)), r'guidance scale is in \(0, 1\], not 0'),
-    'inline guidance from another block': (
-        lambda p: build(guidance=dict(source='inline', layer=1)), 'inline guidance .* takes no layer'),
+    'a guidance layer out of range': (lambda p: build(adapter=daga(guidance=dict(layer=4))), r'guidance layer: \[4\] out of range'),
+    'an unknown guidance': (lambda p: build(adapter=daga(guidance='frozen')), "guidance is 'frozen', expected 'inline' or dict"),
+    'an unknown setting of guidance': (lambda p: build(adapter=daga(guidance=dict(layr=1))), 'guidance.*layr.*layer'),
+    'guidance of an image of no size': (lambda p: build(adapter=daga(guidance=dict(scale=0))), 'guidance scale is 0.0, expected more than 0'),
     'guidance from a block behind the DAGA, in the untouched trunk': (
-        lambda p: build(torch.zeros(1, 3, 32, 32), guidance=dict(source='frozen', layer=3), daga_layers=(0,)), WORKS),
-    'an unknown setting of DAGA': (lambda p: build(daga_cfg=dict(dim=3)), 'daga_cfg.*dim.*bottleneck_dim'),
-    'an unknown gate': (lambda p: build(daga_cfg=dict(gate='pixel')), "gate is one of 'channel', 'token', 'heads', not 'pixel'"),
+        lambda p: build(torch.zeros(1, 3, 32, 32), adapter=daga((0,), guidance=dict(layer=3))), WORKS),
+    'an unknown setting of DAGA': (lambda p: build(adapter=daga(dim=3)), "DAGA has no option 'dim'.*bottleneck_dim"),
+    'an unknown gate': (lambda p: build(adapter=daga(gate='pixel')), "gate is 'pixel', expected 'channel', 'token' or 'heads'"),
+    'an unknown adapter': (lambda p: build(adapter='lroa'), "unknown adapter 'lroa', expected adaptformer.*Did you mean lora"),
+    'an option of another adapter': (lambda p: build(adapter=daga(rank=4)), "DAGA has no option 'rank', which is one of LoRA"),
     'another kind of init_cfg': (lambda p: build(init_cfg=dict(type='Xavier')), "dict\\(type='Pretrained', checkpoint=PATH"),
-    'a grey batch': (lambda p: build(torch.zeros(1, 1, 32, 32)), r'images are \(B, 3, H, W\), not \(1, 1, 32, 32\)'),
-    'an image without its batch': (lambda p: build(torch.zeros(3, 32, 32)), r'images are \(B, 3, H, W\), not'),
-    'images without pixels': (lambda p: build(torch.zeros(1, 3, 0, 32)), r'not \(1, 3, 0, 32\)'),
-    'a batch of no images': (lambda p: build(torch.zeros(0, 3, 32, 32)), r'not \(0, 3, 32, 32\)'),
+    'a grey batch': (lambda p: build(torch.zeros(1, 1, 32, 32)), r'shape \(1, 1, 32, 32\), expected \(B, 3, H, W\)'),
+    'an image without its batch': (lambda p: build(torch.zeros(3, 32, 32)), r'shape \(3, 32, 32\), expected \(B, 3, H, W\)'),
+    'images without pixels': (lambda p: build(torch.zeros(1, 3, 0, 32)), r'shape \(1, 3, 0, 32\), expected'),
+    'a batch of no images': (lambda p: build(torch.zeros(0, 3, 32, 32)), r'shape \(0, 3, 32, 32\), expected'),
     'one row of pixels': (lambda p: build(torch.zeros(1, 3, 1, 40)), WORKS),
     '10,000 pixels wide': (lambda p: build(torch.zeros(1, 3, 16, 10_000)), WORKS),
 }  # fmt: skip
@@ -566,17 +566,17 @@ CHECKPOINTS: Mistakes = {
     'of half a head': (lambda p: p.test(half_head(p)), r'missing \(1\): head\.fc\.bias'),
     'of another task': (lambda p: p.test(weights(p, task='seg')), r'model\.pth is not a checkpoint of this model.*missing'),
     'with DAGA, for the frozen trunk': (
-        lambda p: p.test(weights(p), **{'model.backbone.daga_layers': ()}),
-        r'model\.pth has DAGA modules that this model, with daga_layers=\(\), has no place for'),
+        lambda p: p.test(weights(p), **{'model.backbone.adapter': None}),
+        r'model\.pth has adapters that this model \(none\) has no place for'),
     'with other DAGA layers, to train from': (
-        lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.daga_layers': (0,)}), 'DAGA modules that .* no place'),
+        lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.adapter.layers': (0,)}), 'adapters that .* no place'),
     'of folders with words for names': (
         lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': tuple('abcdefghij')}}})), WORKS),
     'of other folders': (
         lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': ('cat', 'dog')}}})),
         'trained on other classes than those of .*: what differs is cat, class0'),
     'of another trunk': (
-        lambda p: p.test(weights(p, **{'model.backbone.arch.depth': 5, 'model.backbone.daga_layers': (1, 2, 3)})),
+        lambda p: p.test(weights(p, **{'model.backbone.arch.depth': 5, 'model.backbone.adapter.layers': (1, 2, 3)})),
         r'the trunk in the checkpoint is not a dinov3_vits16'),
     'the weights of a trunk alone': (lambda p: p.test(p.saved(trunk())), 'holds nothing of this model.*init_cfg.checkpoint'),
     'code, to test': (lambda p: p.test(p.saved({'state_dict': {'a': CODE}})), r'model\.pth was not loaded: it asks for exec'),
@@ -662,7 +662,7 @@ INFER: dict[str, tuple[Callable[[Place], list], str]] = {
 
 
 TRAIN: dict[str, tuple[str, str]] = {
-    'a DAGA out of range': ('model.backbone.daga_layers=[1,99]', r'daga_layers: \[99\] out of range'),
+    'a DAGA out of range': ('model.backbone.adapter.layers=[1,99]', r'layers: \[99\] out of range'),
     'a misspelt setting of the backbone': (
         'model.backbone.withimage=1',
         r"^TypeError: DAGAViT.*unexpected .* 'withimage': do you mean with_image\? \[traceback: .*\.log\]$",
@@ -691,7 +691,7 @@ def test_train_ends_with_one_message(name, place):
 
 PUBLISH: dict[str, tuple[Callable[[Place], Path], str]] = {
     'of other DAGA layers': (
-        lambda p: weights(p, **{'model.backbone.daga_layers': (0, 1)}), 'has DAGA modules that this model.*no place'),
+        lambda p: weights(p, **{'model.backbone.adapter.layers': (0, 1)}), 'has adapters that this model.*no place'),
     'of another head': (
         lambda p: weights(p, **{'model.head.num_classes': 12}), r'misshapen \(2\): head.fc.weight \(12, 96\)'),
     'no tensors': (lambda p: p.saved({'state_dict': {'a': 'b'}}), 'holds nothing of this model'),
