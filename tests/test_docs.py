@@ -30,7 +30,19 @@ from .conftest import REPOSITORY
 from .tools.conftest import load_tool
 
 LAYOUT = REPOSITORY / 'docs/repository_layout.py'
-FOREIGN = {'cd', 'echo', 'export', 'git', 'hf', 'mkdir', 'pip', 'sha256sum', 'source', 'swanlab', 'wget'}  # programs and words that are not ours
+FOREIGN = {
+    'cd',
+    'echo',
+    'export',
+    'git',
+    'hf',
+    'mkdir',
+    'pip',
+    'sha256sum',
+    'source',
+    'swanlab',
+    'wget',
+}  # programs and words that are not ours
 LAUNCHERS = {  # of each, the arguments in front of those of the Python tool
     'dist_train.sh': ('train', ['CONFIG', 'GPUS']),
     'dist_test.sh': ('test', ['CONFIG', 'CHECKPOINT', 'GPUS']),

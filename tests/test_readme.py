@@ -27,4 +27,3 @@ def test_the_quickstart_runs(monkeypatch, tmp_path):
     assert {layer: tuple(gate.shape) for layer, gate in found['gates'].items()} == dict.fromkeys(
         found['model'].daga_layers, (1, 1, 96)
     )
-
