@@ -49,7 +49,7 @@ def chosen(results: Results, asked: Iterable[str], whole: bool) -> list[Cell]:
         parts = ', '.join(dict.fromkeys(cell.part for cell in cells))
         raise ValueError(f'no part or cell {", ".join(sorted(unknown))}; the parts are {parts}, costs; cells: --list')
     wanted = {c for c in cells if str(c) in asked or ((not asked or c.part in asked) and (c.core or whole))}
-    wanted |= {tuning for cell in wanted for tuning in results.tuning(cell)}
+    wanted |= {tuning for cell in wanted for tuning in results.plan.tuning(cell)}
     return [cell for cell in cells if cell in wanted and not results.find(cell)]
 
 
@@ -156,12 +156,11 @@ def main() -> None:
     parser.add_argument('--page', action='store_true', help='write tables and picture of what is done, run nothing')
     parser.add_argument('--again', action='store_true', help='run the named cells once more and compare their scores')
     parser.add_argument('--whole', action='store_true', help='all methods with all seeds')
-    parser.add_argument('--rate', type=float, help='take this learning rate instead of choosing one')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--jobs', type=int, default=2, help='cells at a time (default: 2)')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/benchmark', help='logs and checkpoints')
     args = parser.parse_args()
-    results = Results(HERE / 'results', Plan(), args.rate)
+    results = Results(HERE / 'results', Plan())
     failed = []
     if args.list:
         print(overview(results))

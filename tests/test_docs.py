@@ -267,7 +267,7 @@ def test_options_for_flags_of_the_methods_own_code_exist():
         read(f'configs/{config}.py')
         for config in (
             'depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544',
-            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-20e_in1k',
+            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-30e_in1k',
             'mmpretrain/knn_in1k',
             'mmpretrain/logreg_in1k',
             'mmpretrain/linear_in1k',
@@ -298,7 +298,7 @@ def test_parameters_beside_the_published_ones_are_counted():
     layers = {'eight of 12': list(range(8)), 'all 12': 'all'}
     assert len(rows) == 5
     for size, which, count, percent in rows:
-        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-20e_in1k.py'
+        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-30e_in1k.py'
         backbone = dict(read(config).model.backbone, init_cfg=None)
         backbone['daga_layers'] = layers.get(which) or [int(layer) for layer in which.split()]
         with torch.device('meta'):

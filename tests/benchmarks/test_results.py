@@ -40,11 +40,8 @@ def test_the_rate_is_the_best_one_once_all_are_tried(results):
     assert results.find(cell)['score'] == 49.0
 
 
-def test_a_rate_can_be_given(benchmark, results):
-    given = benchmark('results').Results(results.folder, results.plan, rate=5e-4)
-    assert given.rate(of(results, 'camvid', 'lora')[0]) == 5e-4 and given.tuning(of(results, 'camvid', 'lora')[0]) == []
-    (dpt, *_) = of(results, 'heads', 'lora', 'nyu_dpt')
-    assert given.rate(dpt) == results.rate(dpt) == 3e-4, 'where no rate is chosen, it is that of the config'
+def test_a_rate_that_is_not_tuned_is_the_configs(results):
+    assert results.rate(of(results, 'heads', 'lora', 'nyu_dpt')[0]) == 3e-4
 
 
 def test_a_lower_error_is_better(results):

@@ -14,7 +14,7 @@ from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
 from .conftest import call, load_tool
 
-CONFIG = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+CONFIG = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 
 
 @pytest.fixture(scope='module')

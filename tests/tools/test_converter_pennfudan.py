@@ -1,99 +1,91 @@
-"""The Penn-Fudan pedestrians become what CocoDataset reads."""
+"""Penn-Fudan's masks become COCO's annotations, or no folder appears."""
 
 import json
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from pycocotools.coco import COCO
 
-from daga_mm.cli.data import require_data
+from .conftest import call as run_main
+from .conftest import load_converter
 
-from ..conftest import REPOSITORY
-from .conftest import call, load_converter
-
+pytest.importorskip('pycocotools', reason='masks are written as run lengths')
 pennfudan = load_converter('pennfudan')
-MASK = np.zeros((40, 60), np.uint8)
-MASK[5:35, 4:16], MASK[8:30, 30:50], MASK[10:20, 10:14] = 1, 4, 2  # the third covers a part of the first
+call = partial(run_main, pennfudan)
+# Test images of the 170, as drawn; the first are FudanPed00005, 6, 8, 9.
+TEST_IDS = {
+    5, 6, 8, 9, 17, 19, 20, 25, 27, 31, 34, 38, 45, 46, 52, 55, 56, 57, 61, 62, 64, 67, 75, 84, 93, 97, 98, 99, 102,
+    107, 109, 110, 111, 114, 120, 122, 126, 132, 134, 137, 140, 142, 145, 153, 154, 156, 158, 162, 168, 169,
+}  # fmt: skip
+
+
+def mask_of(index: int) -> np.ndarray:
+    """A mask (30, 40) of index + 1 pedestrians: bars whose heights differ."""
+    mask = np.zeros((30, 40), np.uint8)
+    for number in range(1, index + 2):
+        mask[3 : 10 + number, 10 * number - 8 : 10 * number - 2] = number
+    return mask
 
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """The unpacked archive with five images, of which two are for tests."""
-    monkeypatch.setattr(pennfudan, 'IMAGES', 5)
-    monkeypatch.setattr(pennfudan, 'TEST_IMAGES', 2)
-    return write_pennfudan(tmp_path / 'PennFudanPed')
-
-
-def write_pennfudan(root, count=5):
+    """Three images, of which one is to test with, in the folders of the official archive."""
+    monkeypatch.setattr(pennfudan, 'COUNT', 3)
+    monkeypatch.setattr(pennfudan, 'TEST_COUNT', 1)
     for folder in ('PNGImages', 'PedMasks'):
-        (root / folder).mkdir(parents=True)
-    for number in range(1, count + 1):
-        cv2.imwrite(str(root / f'PNGImages/FudanPed{number:05d}.png'), np.full((40, 60, 3), number, np.uint8))
-        mask = MASK if number > 1 else MASK * (MASK == 1)
-        cv2.imwrite(str(root / f'PedMasks/FudanPed{number:05d}_mask.png'), mask)
-    return root
+        (tmp_path / 'PennFudanPed' / folder).mkdir(parents=True)
+    for index, name in enumerate(('FudanPed00001', 'FudanPed00002', 'PennPed00001')):
+        pixels = np.full((30, 40, 3), 50 * index, np.uint8)
+        cv2.imwrite(str(tmp_path / f'PennFudanPed/PNGImages/{name}.png'), pixels)
+        cv2.imwrite(str(tmp_path / f'PennFudanPed/PedMasks/{name}_mask.png'), mask_of(index))
+    return tmp_path / 'PennFudanPed'
 
 
-def test_the_config_reads_what_is_written(source, tmp_path, monkeypatch, capsys):
+def test_the_split_stays_the_same():
+    assert pennfudan.draw_test_ids() == TEST_IDS
+
+
+def test_a_data_set_reads_every_pedestrian(source, tmp_path):
     out = tmp_path / 'data/pennfudan'
-    assert call(pennfudan, source, out) is None
-    # RandomState(0) draws images 3 and 1, whatever NumPy's version.
-    assert f'\n{out}: train 3 images with 9 instances, test 2 images with 4 instances\n' in capsys.readouterr().out
-    coco = COCO(out / 'annotations/instances_test.json')
-    assert [image['file_name'] for image in coco.imgs.values()] == ['FudanPed00001.png', 'FudanPed00003.png']
-    masks = [coco.annToMask(annotation) for annotation in coco.imgToAnns[3]]
-    assert all(np.array_equal(mask, MASK == number) for mask, number in zip(masks, (1, 2, 4), strict=True))
-    first = coco.imgToAnns[3][0]
-    assert first['bbox'] == [4, 5, 12, 30] and first['area'] == 12 * 30 - 40
-
-    monkeypatch.setenv('PENNFUDAN_ROOT', str(out))
-    config = Config.fromfile(REPOSITORY / 'configs/_base_/pennfudan.py')
-    require_data(config, 'train', 'val', 'test')
+    assert call(source, out) is None
     init_default_scope('mmdet')
-    train, test = (DATASETS.build(config[f'{split}_dataloader'].dataset) for split in ('train', 'test'))
-    assert (len(train), len(test)) == (3, 2) and train.metainfo['classes'] == ('person',)
-    instances = test[1]['data_samples'].gt_instances
-    assert test[1]['inputs'].shape == (3, 427, 640) and instances.labels.tolist() == [0, 0, 0]
-    assert instances.masks.masks.any(axis=(1, 2)).all()
+    seen = {}
+    for split, count in {'train': 2, 'test': 1}.items():
+        annotations = json.loads((out / f'annotations/instances_{split}.json').read_text())['annotations']
+        assert [annotation['id'] for annotation in annotations] == list(range(1, len(annotations) + 1))
+        dataset = DATASETS.build(
+            dict(
+                type='CocoDataset',
+                data_root=str(out),
+                data_prefix=dict(img='images/'),
+                ann_file=f'annotations/instances_{split}.json',
+                metainfo=dict(classes=('person',)),
+                pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)],
+            )
+        )
+        assert len(dataset) == count
+        seen |= {sample['img_id']: sample for sample in dataset}
+    assert {sample_id: len(sample['gt_masks']) for sample_id, sample in seen.items()} == {1: 1, 2: 2, 3: 3}
+    for sample_id, sample in seen.items():
+        assert sample['img'].shape == (30, 40, 3) and abs(int(sample['img'].mean()) - 50 * (sample_id - 1)) <= 1
+        for number, (found, box) in enumerate(zip(sample['gt_masks'], sample['gt_bboxes'], strict=True), 1):
+            np.testing.assert_array_equal(found, mask_of(sample_id - 1) == number)
+            assert box.tensor[0].tolist() == [10 * number - 8, 3, 10 * number - 2, 10 + number]
 
 
-def test_an_interrupted_run_starts_again(source, tmp_path, monkeypatch):
-    out, add = tmp_path / 'pennfudan', pennfudan.Annotations.add
-
-    def interrupted(self, image_id, image, mask):
-        if image_id == 4:
-            raise KeyboardInterrupt
-        add(self, image_id, image, mask)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pennfudan.Annotations, 'add', interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            pennfudan.convert(source, out)
+def test_what_is_not_penn_fudan_is_refused(source, tmp_path):
+    out, mask = tmp_path / 'data/pennfudan', source / 'PedMasks/FudanPed00002_mask.png'
+    assert f'{tmp_path / "PNGImages"} holds 0 images (*.png), expected the 3 of Penn-Fudan' in call(tmp_path, out)
+    cv2.imwrite(str(mask), np.zeros((30, 41), np.uint8))
+    assert f'{mask} has shape (30, 41), expected (30, 40)' in call(source, out)
+    mask.write_bytes(b'\x89PNG')
+    assert f'{mask} is not an image, or is damaged' in call(source, out)
+    mask.unlink()
+    assert f'no mask {mask}' in call(source, out)
     assert not out.exists()
-    assert call(pennfudan, source, out) is None
-    assert len(list((out / 'images').iterdir())) == 5 and not list(tmp_path.glob('*.part'))
-    before = json.loads((out / 'annotations/instances_train.json').read_text())
-    assert call(pennfudan, source, out).startswith(f'{out} exists, expected a folder to make')
-    assert json.loads((out / 'annotations/instances_train.json').read_text()) == before
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        (lambda image, mask: image.unlink(), 'found 4 images in {root}/PNGImages, expected 5: unpack PennFudanPed.zip'),
-        (lambda image, mask: mask.unlink(), 'found no {mask}, expected the mask of {image}: unpack'),
-        (lambda image, mask: image.write_bytes(b''), '{image} is not an image, or is damaged'),
-        (lambda image, mask: mask.write_bytes(b'damaged'), '{mask} is not an image, or is damaged'),
-        (lambda image, mask: cv2.imwrite(str(mask), MASK.T), '{mask} has the shape (60, 40), expected (40, 60), that'),
-    ],
-    ids=['image', 'mask', 'empty image', 'damaged mask', 'size'],
-)
-def test_a_fault_is_named(change, message, source, tmp_path):
-    image, mask = source / 'PNGImages/FudanPed00004.png', source / 'PedMasks/FudanPed00004_mask.png'
-    change(image, mask)
-    found = call(pennfudan, source, tmp_path / 'pennfudan')
-    assert found.startswith(message.format(root=source, image=image, mask=mask))
-    assert not (tmp_path / 'pennfudan').exists()
+    cv2.imwrite(str(mask), mask_of(1))
+    assert call(source, out) is None  # over what those runs left
+    assert not out.with_name('pennfudan.part').exists()
+    assert call(source, out) == f'{out} exists: name another folder, or move it away'
