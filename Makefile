@@ -6,9 +6,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 DOCS := .venv-docs
-REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt tests.txt)
+REQUIREMENTS := $(addprefix requirements/,runtime.txt mminstall.txt det.txt seg.txt cls.txt optional.txt tests.txt)
 
-.PHONY: help setup demo test test-slow evidence docs lint format clean
+.PHONY: help setup demo test test-slow benchmark docs lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -35,9 +35,8 @@ test: $(STAMP)  ## the test suite, but for what takes long
 test-slow: $(STAMP)  ## kills, launchers, mim, large trunks; with DAGA_MM_SAMPLES=/path, real images to learn
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist load -m slow
 
-evidence: $(STAMP)  ## every number of docs/evidence.md; needs CIFAR10_ROOT=/path; hours, PART=transfer for a part
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/evidence.txt $(addprefix -c ,$(CONSTRAINTS))
-	@$(RUN) -W ignore tools/analysis_tools/evidence.py $(PART)
+benchmark: $(STAMP)  ## adapters on real data sets, benchmarks/README.md; a night, PART=camvid for a part
+	@$(RUN) -W ignore benchmarks/run.py $(PART)
 
 # An environment of its own: the site is made from sources, without PyTorch, and `make setup` needs none of its tools.
 $(DOCS)/.complete: requirements/docs.txt requirements/constraints.txt

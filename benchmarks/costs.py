@@ -1,5 +1,6 @@
 """What adapters cost beside the frozen trunk: time, memory, trained parameters.
 
+    export OMP_NUM_THREADS=1
     python benchmarks/costs.py --arch dinov3_vits16 --cases frozen daga lora adaptformer mona full --size 224
 
 Cases are the files of benchmarks/methods. A step is forward, backward and AdamW of the backbone and a 1×1 convolution
@@ -65,21 +66,20 @@ def seconds(function: Callable[[], None], device: str) -> tuple[float, float]:
 
 
 def peak_mb(case: str, args: argparse.Namespace) -> float:
-    """Peak memory of two training steps, MiB."""
-    before = held(args.device)
+    """Peak memory of two training steps above what is held now, MiB."""
     if args.device == 'cpu':
-        torch.set_num_threads(args.threads)
         Path('/proc/self/clear_refs').write_text('5')  # the mark of the most memory starts anew
     else:
         torch.cuda.reset_peak_memory_stats()
+    before = most_mb(args.device)
     _, runs = functions(case, args)
     for _ in range(2):
         runs['step']()
-    return held(args.device) - before
+    return most_mb(args.device) - before
 
 
-def held(device: str) -> float:
-    """The most memory that was held so far, MiB."""
+def most_mb(device: str) -> float:
+    """The most memory that was held since the mark was set, MiB."""
     if device == 'cuda':
         return torch.cuda.max_memory_allocated() / 2**20
     line = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
@@ -100,8 +100,9 @@ def measure(args: argparse.Namespace) -> list[dict]:
             taken = seconds(models[case][1][kind], args.device)
             if turn:  # the first warms up
                 times[case, kind].append(taken)
-    shared = dict(arch=args.arch, size=args.size, batch=args.batch, dtype=args.dtype, threads=args.threads)
-    shared |= dict(device=torch.cuda.get_device_name() if args.device == 'cuda' else 'cpu', torch=torch.__version__)
+    device = torch.cuda.get_device_name() if args.device == 'cuda' else f'cpu, threads: {torch.get_num_threads()}'
+    shared = dict(arch=args.arch, size=args.size, batch=args.batch, dtype=args.dtype, device=device)
+    shared['torch'] = torch.__version__
     bases = [name for name in ('frozen', 'full') if name in args.cases]
     lines = []
     for case, peak in zip(args.cases, peaks, strict=True):
@@ -128,16 +129,15 @@ def main() -> None:
     parser.add_argument('--size', type=int, nargs='+', default=[224], help='side, or height and width (default: 224)')
     parser.add_argument('--batch', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=7, help='rounds after the first (default: 7)')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU (default: 1)')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32')
     parser.add_argument('--json', type=Path, metavar='FILE', help='append the lines to this file')
     args = parser.parse_args()
     args.size = [args.size[0], args.size[-1]]
-    torch.set_num_threads(args.threads)
     lines = [json.dumps(line) for line in measure(args)]
     print(*lines, sep='\n')
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         with args.json.open('a') as file:
             file.write('\n'.join(lines) + '\n')
 

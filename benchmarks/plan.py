@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 HERE = Path(__file__).parent
 RATES = (3e-4, 1e-3, 3e-3)  # tried for every method
@@ -43,10 +44,11 @@ class Plan:
     """
 
     def __init__(self, folder: Path = HERE) -> None:
+        MMLogger.get_current_instance().setLevel('WARNING')  # else a line for each environment variable in each config
         self.methods = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('methods/*.py'))}
         self.datasets = {path.stem: Config.fromfile(path) for path in sorted(folder.glob('datasets/*.py'))}
         self.cells = sorted(self._cells(), key=lambda cell: (cell.part != 'tuning', not cell.core))
-        self.arch: str = next(iter(self.datasets.values())).trunk.arch
+        self.backbone = next(iter(self.datasets.values())).model.backbone
 
     def _cells(self) -> Iterator[Cell]:
         for dataset, config in self.datasets.items():
@@ -58,6 +60,11 @@ class Plan:
                 for seed in range(SEEDS):
                     core = seed < seeds and method in about.get('methods', self.methods)
                     yield Cell(about.part, dataset, method, seed, core=core)
+
+    @property
+    def trunk(self) -> str:
+        """The file of the trunk's weights, without its folder and ending."""
+        return Path(self.backbone.init_cfg.checkpoint).stem
 
     def tuning(self, cell: Cell) -> list[Cell]:
         """The cells whose results decide the learning rate of ``cell``; none if its config does."""

@@ -18,17 +18,17 @@ class Results:
     Args:
         folder: Holds ``PART.jsonl``.
         plan: Which cells there are.
-        rate: A learning rate for all cells that would otherwise wait for 'tuning'.
     """
 
-    def __init__(self, folder: Path, plan: Plan, rate: float | None = None) -> None:
-        self.folder, self.plan, self.fixed_rate = folder, plan, rate
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan = folder, plan
 
     def lines(self, part: str) -> list[Line]:
-        """The lines of a part."""
+        """The lines of a part; of 'costs', those of the trunk's architecture."""
         path = self.folder / f'{part}.jsonl'
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if line['arch'] == self.plan.arch]
+        wanted = dict(arch=self.plan.backbone.arch) if part == 'costs' else dict(trunk=self.plan.trunk)
+        return [line for line in lines if wanted.items() <= line.items()]
 
     def append(self, part: str, line: Line) -> None:
         """Add a line to the file of a part."""
@@ -36,20 +36,15 @@ class Results:
         with (self.folder / f'{part}.jsonl').open('a') as file:
             file.write(json.dumps(line) + '\n')
 
-    def tuning(self, cell: Cell) -> list[Cell]:
-        """The cells that decide the learning rate of ``cell``."""
-        return [] if self.fixed_rate else self.plan.tuning(cell)
-
     def rate(self, cell: Cell) -> float | None:
         """The learning rate of a cell: of those that were tried, the best; None while some have not been tried."""
-        if self.fixed_rate and self.plan.tuning(cell):
-            return self.fixed_rate
-        lines = [self.find(tuning) for tuning in self.tuning(cell)]
-        if not lines:
+        tried = self.plan.tuning(cell)
+        if not tried:
             return cell.rate or self.plan.datasets[cell.dataset].optim_wrapper.optimizer.lr
+        lines = [self.find(tuning) for tuning in tried]
         if None in lines:
             return None
-        sign = self.plan.sign(self.tuning(cell)[0].dataset)
+        sign = self.plan.sign(tried[0].dataset)
         return max((line for line in lines if line['score'] is not None), key=lambda line: sign * line['score'])['rate']
 
     def find(self, cell: Cell) -> Line | None:

@@ -7,7 +7,7 @@
 
 A finished cell is a line of benchmarks/results/PART.jsonl and is not run again: an interrupted run continues with the
 next cell. CAMVID_ROOT, NYU_ROOT, CIFAR10_ROOT and PENNFUDAN_ROOT say where the data are, DINOV3_CHECKPOINTS where the
-weights are, and TRUNK which trunk of benchmarks/base.py is taken.
+weights are, and TRUNK which trunk of configs/_base_/dinov3.py is taken.
 """
 
 import argparse
@@ -44,12 +44,12 @@ def chosen(results: Results, asked: Iterable[str], whole: bool) -> list[Cell]:
         ValueError: There is no such part or cell.
     """
     cells, asked = results.plan.cells, set(asked)
-    unknown = asked - {cell.part for cell in cells} - {str(cell) for cell in cells}
+    unknown = asked - {'costs'} - {cell.part for cell in cells} - {str(cell) for cell in cells}
     if unknown:
         parts = ', '.join(dict.fromkeys(cell.part for cell in cells))
         raise ValueError(f'no part or cell {", ".join(sorted(unknown))}; the parts are {parts}, costs; cells: --list')
     wanted = {c for c in cells if str(c) in asked or ((not asked or c.part in asked) and (c.core or whole))}
-    wanted |= {tuning for cell in wanted for tuning in results.tuning(cell)}
+    wanted |= {tuning for cell in wanted for tuning in results.plan.tuning(cell)}
     return [cell for cell in cells if cell in wanted and not results.find(cell)]
 
 
@@ -73,7 +73,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)  # with the time and memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
-    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, arch=config.trunk.arch)
+    line: Line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, trunk=plan.trunk)
     if process.returncode:
         last = output.read_text().strip().rpartition('\n')[2]
         if cell.part == 'tuning' and 'not finite' in last:
@@ -85,7 +85,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         score=metrics[config.benchmark.score],
         metrics={name: value for name, value in metrics.items() if name not in ('time', 'data_time', 'step')},
         trained=trained_parameters(config.model.backbone),
-        trunk=next(one['trunk'] for one in log if 'trunk' in one),
+        fingerprint=next(one['trunk'] for one in log if 'trunk' in one),
         seconds=round(time.perf_counter() - start, 1),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
         peak_mb=max(one['memory'] for one in log if 'memory' in one) if device == 'cuda' else usage.ru_maxrss // 1024,
@@ -105,14 +105,11 @@ def run_all(cells: list[Cell], results: Results, work_dir: Path, device: str, jo
     """Run cells, ``jobs`` at a time, and write each result at once; returns what failed, a line each."""
     failed, done, start = [], 0, time.time()
     for tuning in (True, False):  # learning rates first: other cells wait for them
-        with ThreadPoolExecutor(jobs) as pool:
-            running = {}
-            for cell in (cell for cell in cells if (cell.part == 'tuning') == tuning):
-                rate = results.rate(cell)
-                if rate is None:
-                    failed.append(f'{cell}: a cell that chooses its learning rate failed')
-                else:
-                    running[pool.submit(run_cell, cell, rate, results.plan, work_dir, device)] = cell
+        rates = {cell: results.rate(cell) for cell in cells if (cell.part == 'tuning') == tuning}
+        failed += [f'{cell}: a cell that chooses its learning rate failed' for cell in rates if rates[cell] is None]
+        pool = ThreadPoolExecutor(jobs)
+        running = {pool.submit(run_cell, c, r, results.plan, work_dir, device): c for c, r in rates.items() if r}
+        try:
             for future in as_completed(running):
                 cell, done = running[future], done + 1
                 try:
@@ -124,6 +121,8 @@ def run_all(cells: list[Cell], results: Results, work_dir: Path, device: str, jo
                     state = 'failed'
                 left = timedelta(seconds=round((time.time() - start) / done * (len(cells) - done)))
                 print(f'{done} of {len(cells)}, {left} left: {cell} {state}', flush=True)
+        finally:  # after Ctrl-C, none of those that wait
+            pool.shutdown(cancel_futures=True)
     return failed
 
 
@@ -131,18 +130,12 @@ def run_costs(results: Results, device: str) -> None:
     """Measure the costs of all methods on the trunk, unless that is done."""
     known = {line['case'] for line in results.lines('costs')}
     if not known >= set(results.plan.methods):
-        size = reversed(next(iter(results.plan.datasets.values())).size)
-        options = ['--arch', results.plan.arch, '--batch', 8, '--device', device, '--cases', *results.plan.methods]
-        command = [
-            sys.executable,
-            HERE / 'costs.py',
-            *options,
-            '--size',
-            *size,
-            '--json',
-            results.folder / 'costs.jsonl',
-        ]
-        subprocess.run(list(map(str, command)), check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
+        width, height = results.plan.datasets['camvid_linear'].size
+        options = (
+            f'--arch {results.plan.backbone.arch} --size {height} {width} --batch 8 --dtype bf16 --device {device}'
+        )
+        command = [sys.executable, HERE / 'costs.py', *options.split(), '--json', results.folder / 'costs.jsonl']
+        subprocess.run(command, check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 
 
 def overview(results: Results) -> str:
@@ -160,25 +153,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('asked', nargs='*', metavar='PART or CELL', help='(default: all parts, and costs)')
     parser.add_argument('--list', action='store_true', help='say what is done and what is not')
+    parser.add_argument('--page', action='store_true', help='write tables and picture of what is done, run nothing')
+    parser.add_argument('--again', action='store_true', help='run the named cells once more and compare their scores')
     parser.add_argument('--whole', action='store_true', help='all methods with all seeds')
-    parser.add_argument('--rate', type=float, help='take this learning rate instead of choosing one')
-    parser.add_argument('--again', action='store_true', help='run cells that are done once more, and compare')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--jobs', type=int, default=2, help='cells at a time (default: 2)')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/benchmark', help='logs and checkpoints')
     args = parser.parse_args()
-    results = Results(HERE / 'results', Plan(), args.rate)
+    results = Results(HERE / 'results', Plan())
+    failed = []
     if args.list:
         print(overview(results))
-        return
-    try:
-        cells = chosen(results, set(args.asked) - {'costs'}, args.whole) if args.asked != ['costs'] else []
-    except ValueError as error:
-        parser.error(str(error))
-    failed = run_all(cells, results, args.work_dir, args.device, args.jobs)
-    if not args.asked or 'costs' in args.asked:
-        run_costs(results, args.device)
-    write_pages(results)
+    elif args.again:
+        for cell in results.plan.cells:
+            line = results.find(cell) if str(cell) in args.asked else None
+            if line:
+                again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
+                print(f'{cell}: {line["score"]}, again {again["score"]}')
+                failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+    elif not args.page:
+        try:
+            cells = chosen(results, args.asked, args.whole)
+        except ValueError as error:
+            parser.error(str(error))
+        failed = run_all(cells, results, args.work_dir, args.device, args.jobs)
+        if not args.asked or 'costs' in args.asked:
+            run_costs(results, args.device)
+    if not args.list:
+        write_pages(results)
     if failed:
         sys.exit('\n'.join(['failed:', *failed]))
 

@@ -53,6 +53,8 @@ LAYOUTS = {  # name in paths.py: what the readers of mmdet, mmseg and mmpretrain
     'imagenet_r_root': ('n01443537',),
     'cifar10_root': ('train/airplane', 'test/airplane'),
     'cifar100_root': ('train/apple', 'test/apple'),
+    'camvid_root': ('train', 'trainannot', 'val', 'valannot', 'test', 'testannot'),
+    'pennfudan_root': ('annotations', 'images'),
 }
 ABOVE_FIRST = 'cure the faults above first; if there are none, this is a bug of daga_mm'
 
@@ -241,13 +243,11 @@ def check_weights() -> list[Finding]:
     from mmengine.config import Config
 
     found = []
-    for name, trunk in Config.fromfile(BASE / 'dinov3.py').items():
-        if not (isinstance(trunk, dict) and 'init_cfg' in trunk):
-            continue
-        path = Path(trunk['init_cfg']['checkpoint'])
+    for name, trunk in Config.fromfile(BASE / 'dinov3.py').trunks.items():
+        path = Path(trunk.backbone.init_cfg.checkpoint)
         if path.is_file():
             cure = f'get it anew as docs/weights.md says, in the place of {path}'
-            found.append(attempt(name, partial(describe_weights, path, trunk['arch']), cure))
+            found.append(attempt(name, partial(describe_weights, path, trunk.backbone.arch), cure))
         else:
             cure = 'docs/weights.md; if you have it: export DINOV3_CHECKPOINTS=/path/to/its/folder'
             found.append(Finding(name, 'missing', f'no {path}', cure))
@@ -255,10 +255,10 @@ def check_weights() -> list[Finding]:
 
 
 def describe_weights(path: Path, arch: str) -> str:
-    """Recognise DINOv3 by the names and shapes of its tensors, whose values stay on the disk.
+    """Recognise DINOv3 and DINOv2 by the names and shapes of its tensors, whose values stay on the disk.
 
     Raises:
-        ValueError: No weights, damaged, not DINOv3, or of a trunk of another width.
+        ValueError: No weights, damaged, neither DINOv3 nor DINOv2, or of a trunk of another width.
     """
     import torch
 
@@ -273,8 +273,10 @@ def describe_weights(path: Path, arch: str) -> str:
         origin = 'Hugging Face'
     elif of_meta or of_timm:
         origin = 'Meta' if of_meta else 'timm'
+    elif any(key.endswith('pos_embed') for key in state):
+        origin = 'DINOv2'
     else:
-        raise ValueError(f'{path} holds no DINOv3 of any known format; its tensors: {", ".join(list(state)[:3])}, …')
+        raise ValueError(f'{path} holds no DINOv3 or DINOv2 in a known format; tensors: {", ".join([*state][:3])}, …')
     width = next(value for key, value in state.items() if key.endswith('cls_token')).shape[-1]
     with torch.device('meta'):
         expected = build_trunk(arch).embed_dims

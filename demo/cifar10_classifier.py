@@ -1,6 +1,6 @@
 # A linear classifier of CIFAR-10 on the small trunk of demo/train_trunk.py, with DAGA; docs/probes.md has figures.
 #   python tools/train.py demo/cifar10_classifier.py --cfg-options cifar10_root=data/cifar10
-_base_ = '../configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+_base_ = '../configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 epochs = 2
 
 model = dict(
@@ -30,7 +30,7 @@ train_dataloader = dict(dataset=dict(pipeline=pipeline), **loading)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline), **loading)
 test_dataloader = val_dataloader
 
-# Two epochs of one process: AdamW gets further than the recipe's SGD, which has twenty.
+# Two epochs of one process: AdamW gets further than the recipe's SGD, which has thirty.
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05), paramwise_cfg=dict(adapter_lr_mult=None)
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mkdocs.structure.files import File, Files
 
-PAGES = ('*.md', 'docs/**/*.md', 'configs/*/README.md')
+PAGES = ('*.md', 'docs/**/*.md', 'configs/*/README.md', 'benchmarks/README.md')
 LINKED = (
     'LICENSE',
     'NOTICE',
@@ -17,6 +17,7 @@ LINKED = (
     'docs/site.css',
     'daga_mm/**/*.py',
     'configs/**/*.py',
+    'benchmarks/**/*.py',
     'demo/*.py',
     'tools/**/*.py',
 )

@@ -15,7 +15,7 @@ CONFIGS = {
     'detection': 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py',
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',
     'depth by epochs': 'depth/depth_daga-vits16_dpt_8xb2-25e_nyu-416x544.py',
-    'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py',
+    'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',
     'linear': 'mmpretrain/linear_cifar10.py',
     'knn': 'mmpretrain/knn_cifar10.py',
     'logreg': 'mmpretrain/logreg_cifar10.py',

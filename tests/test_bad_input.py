@@ -38,7 +38,7 @@ from .engine.toys import Line
 from .tools.conftest import call, load_converter, load_tool
 
 CONFIGS = {
-    'cls': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py',
+    'cls': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',
     'seg': 'mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py',
     'det': 'mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py',
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',

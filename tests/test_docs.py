@@ -30,7 +30,19 @@ from .conftest import REPOSITORY
 from .tools.conftest import load_tool
 
 LAYOUT = REPOSITORY / 'docs/repository_layout.py'
-FOREIGN = {'cd', 'export', 'hf', 'mkdir', 'pip', 'source', 'swanlab', 'wget'}  # programs and words that are not ours
+FOREIGN = {
+    'cd',
+    'echo',
+    'export',
+    'git',
+    'hf',
+    'mkdir',
+    'pip',
+    'sha256sum',
+    'source',
+    'swanlab',
+    'wget',
+}  # programs and words that are not ours
 LAUNCHERS = {  # of each, the arguments in front of those of the Python tool
     'dist_train.sh': ('train', ['CONFIG', 'GPUS']),
     'dist_test.sh': ('test', ['CONFIG', 'CHECKPOINT', 'GPUS']),
@@ -255,7 +267,7 @@ def test_options_for_flags_of_the_methods_own_code_exist():
         read(f'configs/{config}.py')
         for config in (
             'depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544',
-            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-20e_in1k',
+            'mmpretrain/image-classifier_daga-vitb16_linear_8xb128-30e_in1k',
             'mmpretrain/knn_in1k',
             'mmpretrain/logreg_in1k',
             'mmpretrain/linear_in1k',
@@ -271,7 +283,7 @@ def test_a_command_with_a_mistake_is_found():
         ['python', 'tools/tset.py', config, 'none'],
         ['python', 'tools/test.py', config.replace('vitb', 'vitx'), 'none'],
         ['python', 'tools/test.py', config, 'none', '--recume'],
-        ['python', 'tools/test.py', config, 'none', '--cfg-options', 'model.backbone.daga_layer=all'],
+        ['python', 'tools/test.py', config, 'none', '--cfg-options', 'model.backbone.adaptor=lora'],
         ['tools/dist_test.sh', config, '8'],
         ['make', 'dmeo'],
         ['daga', 'train'],
@@ -286,14 +298,15 @@ def test_parameters_beside_the_published_ones_are_counted():
     layers = {'eight of 12': list(range(8)), 'all 12': 'all'}
     assert len(rows) == 5
     for size, which, count, percent in rows:
-        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-20e_in1k.py'
+        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-30e_in1k.py'
         backbone = dict(read(config).model.backbone, init_cfg=None)
-        backbone['daga_layers'] = layers.get(which) or [int(layer) for layer in which.split()]
+        wanted = layers.get(which) or [int(layer) for layer in which.split()]
+        backbone['adapter'] = dict(type='DAGA', layers=wanted)
         with torch.device('meta'):
             model = registry.MODELS.build(backbone)
         adapters, trunk = (sum(p.numel() for p in part.parameters()) for part in (model.adapters, model.trunk))
         assert f'{adapters:,}' == count and f'{100 * adapters / trunk:.2f}' == percent
-        assert backbone['daga_layers'] == 'all' or which[0] == 'e' or list(model.daga_layers) == backbone['daga_layers']
+        assert wanted == 'all' or list(model.adapters['daga'].layers) == wanted
 
 
 def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):

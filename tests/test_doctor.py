@@ -70,7 +70,7 @@ def test_all_is_well_here(monkeypatch, tmp_path):
 def test_the_text_is_aligned_and_absent_weights_and_data_are_no_faults(report):
     status, out = report('Packages', 'Weights', 'Data sets')
     assert status == 0
-    assert out.rstrip().endswith('No faults, 12 missing, needed for some runs only.')
+    assert out.rstrip().endswith('No faults, 19 missing, needed for some runs only.')
     lines = [line for line in out.splitlines() if line.startswith(('  ok ', '  missing '))]
     assert {line[28:30] for line in lines} == {'  '} and ' ' not in {line[30] for line in lines}
     assert 'docs/weights.md; if you have it: export DINOV3_CHECKPOINTS=' in out
@@ -211,7 +211,7 @@ def damaged(path):
         (lambda path: path.touch(), 'is empty: the download broke off'),
         (damaged, 'it is damaged'),
         (lambda path: torch.save(official(768), path), 'is another trunk: it has 768 channels, dinov3_vits16 has 384'),
-        (lambda path: torch.save({'fc.weight': torch.zeros(2)}, path), 'holds no DINOv3 of any known format'),
+        (lambda path: torch.save({'fc.weight': torch.zeros(2)}, path), 'holds no DINOv3 or DINOv2 in a known format'),
     ],
 )
 def test_weights_that_are_none(report, tmp_path, save, line):

@@ -46,7 +46,7 @@ def test_the_wheel_holds_configs_and_tools(wheel):
     assert (mim / 'model-index.yml').read_text() == (REPOSITORY / 'model-index.yml').read_text()
     assert listed(wheel / 'daga_mm', '*.py') >= listed(REPOSITORY / 'daga_mm', '[!.]*.py') - {'.mim'}
     assert (wheel / 'daga_mm/visualization/report.html').is_file()
-    assert not (wheel / 'tests').exists() and not (wheel / 'demo').exists()
+    assert not any((wheel / name).exists() for name in ('tests', 'demo', 'benchmarks'))
 
 
 def test_the_model_index_lists_every_config_once():

@@ -3,9 +3,10 @@
     python tools/list_configs.py
     python tools/list_configs.py --task segmentation --json
 
-A method is an adapter (daga, lora), frozen, full fine-tuning, or any, that of the checkpoint, for probes. Other trunks and
-adapters are options of the same configs: --cfg-options trunk=vitl16, --adapter mona. Parameters are in millions, those
-that the config trains and all, from the metafiles of configs/; `tools/analysis_tools/model_report.py CONFIG` counts them.
+A method is an adapter (daga, lora), frozen, full fine-tuning, or any, that of the checkpoint, for probes. Other trunks
+and adapters are options of the same configs: --cfg-options trunk=vitl16, --adapter mona. Parameters are in millions,
+those that the config trains and all, from the metafiles of configs/; `tools/analysis_tools/model_report.py CONFIG`
+counts them.
 """
 
 import argparse

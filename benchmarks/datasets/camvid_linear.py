@@ -1,24 +1,21 @@
 # CamVid: batch norm and a 1×1 convolution on four maps. Every second training image, every fourth test image.
-_base_ = ['../base.py', '../../configs/_base_/runtime.py', 'mmseg::_base_/default_runtime.py']
+_base_ = [
+    '../base.py',
+    '../../configs/_base_/dinov3.py',
+    '../../configs/_base_/runtime.py',
+    'mmseg::_base_/default_runtime.py',
+]
 benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit='%', rates_of='camvid_linear')
 
+trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
+size = (16 * trunk.patch_size, 12 * trunk.patch_size)  # width, height
 classes = (
-    'Sky',
-    'Building',
-    'Pole',
-    'Road',
-    'Pavement',
-    'Tree',
-    'SignSymbol',
-    'Fence',
-    'Car',
-    'Pedestrian',
-    'Bicyclist',
-)
+    'Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist'
+)  # fmt: skip
 unlabelled = 11
 data = dict(
     type='mmseg.BaseSegDataset',
-    data_root='{{$CAMVID_ROOT:data/camvid}}',
+    data_root=_base_.camvid_root,
     metainfo=dict(classes=classes),
     img_suffix='.jpg',
     ignore_index=unlabelled,
@@ -28,20 +25,19 @@ model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=_base_.mean,
-        std=_base_.std,
+        **_base_.imagenet,
         bgr_to_rgb=True,
-        size=_base_.size[::-1],
+        size=size[::-1],
         seg_pad_val=unlabelled,
     ),
-    backbone=_base_.backbone,
-    neck=dict(type='daga_mm.MapNorm', embed_dims=_base_.trunk.dims, num_maps=4),
+    backbone=dict(type='daga_mm.DAGAViT', **trunk.backbone),
+    neck=dict(type='daga_mm.MapNorm', embed_dims=trunk.embed_dims, num_maps=4),
     decode_head=dict(
         type='FCNHead',
-        in_channels=[_base_.trunk.dims] * 4,
+        in_channels=[trunk.embed_dims] * 4,
         in_index=(0, 1, 2, 3),
         input_transform='resize_concat',
-        channels=4 * _base_.trunk.dims,
+        channels=4 * trunk.embed_dims,
         num_convs=0,
         concat_input=False,
         num_classes=len(classes),
@@ -59,7 +55,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations'),
-            dict(type='Resize', scale=_base_.size),
+            dict(type='Resize', scale=size),
             dict(type='RandomFlip', prob=0.5),
             dict(type='PackSegInputs'),
         ],
@@ -74,7 +70,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='test', seg_map_path='testannot'),
         pipeline=[
             dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=_base_.size),
+            dict(type='Resize', scale=size),
             dict(type='LoadAnnotations'),  # at full size: so are the predictions
             dict(type='PackSegInputs'),
         ],

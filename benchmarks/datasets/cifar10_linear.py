@@ -1,20 +1,21 @@
-# CIFAR-10: a linear head on [class token; mean patch]; 1,000 training and 2,000 test images, at 8 × 8 patches.
+# CIFAR-10: a linear head on [class token; mean patch]; 500 training and 2,000 test images, at 8 × 8 patches.
 _base_ = ['../base.py', '../../configs/_base_/classification.py']
 benchmark = dict(
     part='cifar10', title='CIFAR-10, linear head', score='accuracy/top1', unit='%', rates_of='camvid_linear'
 )
 
-resize = dict(type='Resize', scale=8 * _base_.trunk.patch, **_base_.bicubic)
+trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
+resize = dict(type='Resize', scale=8 * trunk.patch_size, **_base_.bicubic)
 model = dict(
     type='ImageClassifier',
-    backbone=dict(out_indices=(-1,), out_type='cls_avg', **_base_.backbone),
-    head=dict(type='LinearClsHead', in_channels=2 * _base_.trunk.dims, num_classes=10),
+    backbone=dict(type='daga_mm.DAGAViT', out_indices=(-1,), out_type='cls_avg', **trunk.backbone),
+    head=dict(type='LinearClsHead', in_channels=2 * trunk.embed_dims, num_classes=10),
 )
-loading = dict(batch_size=32, collate_fn=dict(type='default_collate'), **_base_.workers)
+loading = dict(batch_size=16, collate_fn=dict(type='default_collate'), **_base_.workers)
 train_dataloader = dict(
     sampler=dict(type='daga_mm.DefaultSampler', shuffle=True),
     dataset=dict(
-        indices=range(0, 50000, 50),  # classes follow each other: as many of each
+        indices=range(0, 50000, 100),  # classes follow each other: as many of each
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='RandomCrop', crop_size=32, padding=4),
@@ -38,10 +39,3 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
-
-epochs = 6
-train_cfg = dict(max_epochs=epochs, val_interval=epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.04, begin=0, end=0.3 * epochs, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-4, begin=0.3 * epochs, end=epochs, convert_to_iter_based=True),
-]

@@ -5,15 +5,15 @@ benchmark = dict(
     part='nyu', title='NYUv2 depth, linear head', score='rmse', unit='m', lower_is_better=True, rates_of='camvid_linear'
 )
 
+trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
+size = (16 * trunk.patch_size, 12 * trunk.patch_size)  # width, height
 load_depth = dict(type='daga_mm.LoadDepthAnnotation', depth_rescale_factor=1 / 25.5)
 pack = dict(type='PackSegInputs', meta_keys=_base_.meta_keys)
-resize = dict(type='Resize', scale=_base_.size)
+resize = dict(type='Resize', scale=size)
 model = dict(
-    data_preprocessor=dict(size=_base_.size[::-1]),
-    backbone=_base_.backbone,
-    decode_head=dict(
-        type='daga_mm.LinearDepthHead', in_channels=[_base_.trunk.dims] * 4, patch_size=_base_.trunk.patch
-    ),
+    data_preprocessor=dict(size=size[::-1]),
+    backbone=dict(type='daga_mm.DAGAViT', **trunk.backbone),
+    decode_head=dict(type='daga_mm.LinearDepthHead', in_channels=[trunk.embed_dims] * 4, patch_size=trunk.patch_size),
 )
 train_dataloader = dict(
     batch_size=8,

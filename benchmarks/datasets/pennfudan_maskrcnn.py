@@ -1,6 +1,7 @@
 # Penn-Fudan pedestrians: Mask R-CNN on ViTAdapterNeck, 120 training and 50 test images.
 _base_ = [
     '../base.py',
+    '../../configs/_base_/dinov3.py',
     '../../configs/_base_/runtime.py',
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',
@@ -13,14 +14,19 @@ benchmark = dict(
     methods=('frozen', 'daga', 'lora'),
 )
 
-root = '{{$PENNFUDAN_ROOT:data/pennfudan}}'
-data = dict(type='CocoDataset', data_root=root, metainfo=dict(classes=('person',)), data_prefix=dict(img='images/'))
-resize = dict(type='Resize', scale=(20 * _base_.trunk.patch, 16 * _base_.trunk.patch), keep_ratio=True)
+trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
+data = dict(
+    type='CocoDataset',
+    data_root=_base_.pennfudan_root,
+    data_prefix=dict(img='images/'),
+    metainfo=dict(classes=('person',)),
+)
+resize = dict(type='Resize', scale=(20 * trunk.patch_size, 16 * trunk.patch_size), keep_ratio=True)
 model = dict(
-    backbone=dict(_delete_=True, with_image=True, **_base_.backbone),
+    backbone=dict(_delete_=True, type='daga_mm.DAGAViT', with_image=True, **trunk.backbone),
     neck=[
-        dict(type='daga_mm.ViTAdapterNeck', embed_dims=_base_.trunk.dims, patch_size=_base_.trunk.patch),
-        dict(type='FPN', in_channels=[_base_.trunk.dims] * 4, out_channels=64, num_outs=5),
+        dict(type='daga_mm.ViTAdapterNeck', embed_dims=trunk.embed_dims, patch_size=trunk.patch_size),
+        dict(type='FPN', in_channels=[trunk.embed_dims] * 4, out_channels=64, num_outs=5),
     ],
     rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
@@ -63,6 +69,8 @@ val_dataloader = dict(
     **_base_.workers,
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', ann_file=root + '/annotations/instances_test.json', metric=['bbox', 'segm'])
+val_evaluator = dict(
+    type='CocoMetric', ann_file=_base_.pennfudan_root + '/annotations/instances_test.json', metric=['bbox', 'segm']
+)
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=3e-4))

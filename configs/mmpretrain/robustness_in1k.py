@@ -1,5 +1,5 @@
 # ImageNet-C, -A and -R beside the clean validation set; the checkpoint is one of the config below.
-_base_ = './image-classifier_daga-vitb16_linear_8xb128-20e_in1k.py'
+_base_ = './image-classifier_daga-vitb16_linear_8xb128-30e_in1k.py'
 test_evaluator = []  # the loop measures by itself
 test_cfg = dict(
     type='daga_mm.RobustnessLoop',

@@ -10,5 +10,5 @@ model = dict(
 )
 optim_wrapper = dict(
     optimizer=dict(lr=lr, weight_decay=weight_decay),
-    paramwise_cfg=dict(layer_decay_rate=0.95),
+    paramwise_cfg=dict(_delete_=True, layer_decay_rate=0.95),
 )

@@ -251,8 +251,8 @@ class DAGAViT(BaseModule):
             if path is None and file is None:
                 raise ValueError(
                     f'the checkpoint does not hold the trunk, {wanted or "which it does not name"}, and this model has '
-                    'no init_cfg to load it from (inference tools of mmdet and mmseg remove it): set DINOV3_CHECKPOINTS '
-                    'to the folder of that file, or put the trunk into the checkpoint, tools/publish_model.py --trunk'
+                    'no init_cfg to load it from (inference in mmdet and mmseg removes it): set DINOV3_CHECKPOINTS to '
+                    'the folder of that file, or put the trunk into the checkpoint, tools/publish_model.py --trunk'
                 )
             self._load_pretrained(file or str(path))
         found = self.trunk_id

@@ -63,8 +63,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     """Read a config file, changed by ``--cfg-options``.
 
     A path of ``configs/_base_/paths.py`` given as an option moves everything in the config that is built on it, and
-    ``trunk``, a name of ``configs/_base_/dinov3.py``, changes all that depends on the trunk's size: both are environment
-    variables while the file is read. An option below an ``arch`` or ``adapter`` that is a name, such as
+    ``trunk``, a name of ``configs/_base_/dinov3.py``, changes all that depends on the trunk's size: both are
+    environment variables while the file is read. An option below an ``arch`` or ``adapter`` that is a name, such as
     ``model.backbone.adapter.rank``, is one of what it names.
 
     Args:

@@ -114,7 +114,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         dest='cfg_options',
         action=_Adapter,
         metavar='NAME',
-        help='adapter of the trunk: daga, lora, adaptformer, mona, bitfit, last_blocks, another registered one, or none; '
+        help='daga, lora, adaptformer, mona, bitfit, last_blocks, another registered adapter, or none; '
         f'its options: --cfg-options {ADAPTER}.rank=4',
     )
     parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG or CONFIG_ADAPTER)')

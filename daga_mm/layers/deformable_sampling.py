@@ -58,11 +58,11 @@ class _DeformableSampling(torch.autograd.Function):
         value, locations, weights = ctx.saved_tensors
         canvases = _draw(value, ctx.shapes)
         with torch.enable_grad():
-            leaves = [locations.detach().requires_grad_(), weights.detach().requires_grad_()]
-            rows, shares = _points(ctx.shapes, *leaves, canvases)
+            places, factors = locations.detach().requires_grad_(), weights.detach().requires_grad_()
+            rows, shares = _points(ctx.shapes, places, factors, canvases)
         gradient = gradient.unflatten(2, value.shape[2:]).transpose(1, 2).to(canvases.dtype).flatten(0, 2)  # (bags, C)
         products = _products(rows.flatten(0, 2).flatten(1), canvases.flatten(0, 3), gradient)
-        of_locations, of_weights = torch.autograd.grad(shares, leaves, products.view_as(shares))
+        of_locations, of_weights = torch.autograd.grad(shares, [places, factors], products.view_as(shares))
         drawn = _scatter(rows, shares.detach(), gradient, canvases)
         of_value = torch.cat([pixels.flatten(1, 2) for pixels in _maps(drawn, ctx.shapes)], dim=1)
         return of_value.to(value.dtype), None, of_locations, of_weights

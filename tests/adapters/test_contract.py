@@ -53,6 +53,16 @@ def test_every_registered_adapter_is_tested():
     assert set(adapter_names()) <= set(ADAPTERS)
 
 
+@by_adapter
+def test_heads_that_are_built_after_it_start_alike(name):
+    torch.manual_seed(0)
+    DAGAViT(TINY, adapter=None)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    DAGAViT(TINY, adapter=copy.deepcopy(ADAPTERS[name]))
+    assert torch.equal(torch.rand(1), expected)
+
+
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16 autocast'])
 @by_adapter
 def test_it_starts_as_the_identity_bit_for_bit(name, precision, images):

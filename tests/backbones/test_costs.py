@@ -13,8 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from daga_mm.backbones import DAGAViT
-
-from ..tools.conftest import load_tool
+from daga_mm.visualization.model_report import as_on_a_gpu
 
 LATE = (10, 11)
 FROZEN, INLINE = dict(layer=-1), 'inline'
@@ -22,7 +21,7 @@ FROZEN, INLINE = dict(layer=-1), 'inline'
 
 @pytest.fixture(autouse=True)
 def meta():
-    with torch.device('meta'), load_tool('analysis_tools/model_report').as_on_a_gpu():
+    with torch.device('meta'), as_on_a_gpu():
         yield
 
 

@@ -7,7 +7,7 @@ from daga_mm.cli.data import require_data
 
 from ..conftest import REPOSITORY
 
-CIFAR10 = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+CIFAR10 = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 KNN = REPOSITORY / 'configs/mmpretrain/knn_cifar10.py'
 
 

@@ -12,8 +12,8 @@ from daga_mm.cli.parser import add_config, add_run_options, file, folder, fracti
 
 from ..conftest import REPOSITORY
 
-# The others are developers' measurements, whose help lists what torch-importing modules hold.
-TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs', 'analysis_tools/attention']
+TOOLS = ['train', 'test', 'infer', 'report', 'publish_model', 'list_configs']
+TOOLS += ['analysis_tools/attention', 'analysis_tools/model_report']
 
 
 @pytest.mark.parametrize('tool', TOOLS)

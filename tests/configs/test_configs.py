@@ -1,13 +1,17 @@
 """Every config of the repository: it builds, it trains what its name says, mim can find it."""
 
 import collections
+import itertools
 import re
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import LOOPS, MODELS, init_default_scope
+from mmengine.registry import LOOPS, MODELS, PARAM_SCHEDULERS, TRANSFORMS, init_default_scope
+from PIL import Image
 
 from ..conftest import REPOSITORY
 from .shrink import arch_of, shrink
@@ -90,8 +94,8 @@ def test_config_is_what_its_name_says(path, size, read):
         assert config.train_cfg.max_iters == 1000 * int(name['schedule'][:-1])
         assert config.param_scheduler[-1].end == config.train_cfg.max_iters
     if config.default_scope == 'mmpretrain':
-        assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == int(name['schedule'].removesuffix('e'))
         data = path.stem.rpartition('_')[2]
+        assert_classification_recipe(config, name['kind'], data, epochs=int(name['schedule'].removesuffix('e')))
         assert config.model.head.num_classes == CLASSES[data]
         assert_data(config, config.train_dataloader, data)
     if config.default_scope == 'mmdet':
@@ -102,12 +106,28 @@ def test_config_is_what_its_name_says(path, size, read):
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
 
+def assert_classification_recipe(config: Config, kind: str, data: str, epochs: int) -> None:
+    """That of the method's scripts; full fine-tuning has its own optimiser."""
+    warm_up, cosine = config.param_scheduler
+    assert (warm_up.type, warm_up.begin, warm_up.end) == ('LinearLR', 0, 1)
+    assert (cosine.type, cosine.begin, cosine.end, cosine.eta_min) == ('CosineAnnealingLR', 1, epochs, 0)
+    assert config.train_cfg.max_epochs == epochs == 30
+    loss = config.model.head.loss
+    assert (loss.type, loss.label_smooth_val, loss.mode) == ('LabelSmoothLoss', 0.1, 'original')
+    optimizer = config.optim_wrapper.optimizer.to_dict()
+    if kind == 'full':
+        assert (optimizer['type'], optimizer['lr'], optimizer['weight_decay']) == ('AdamW', 5e-4, 0.05)
+    else:
+        lr = 0.3 if data == 'in1k' else 0.5
+        assert optimizer == dict(type='SGD', lr=lr, momentum=0.9, nesterov=True, weight_decay=0.0)
+
+
 QUARTERS = dict(vits16=(2, 5, 8, 11), vitb16=(2, 5, 8, 11), vitl16=(4, 11, 17, 23))
-# Epochs, rounds after which the rate falls, optimiser's decay, scale in a test, what sizes are padded to.
+# Epochs, parts of the run after which the rate falls, optimiser's decay, scale in a test, what sizes are padded to.
 SCHEDULES = {
-    '1x': (12, [8, 11], 0.05, (1333, 800), 32),
-    'ms-3x': (36, [27, 33], 0.05, (1333, 800), 32),
-    'lsj-100e': (100, [22, 24], 0.1, (1024, 1024), 1024),
+    '1x': (12, [8 / 12, 11 / 12], 0.05, (1333, 800), 32),
+    'ms-3x': (36, [27 / 36, 33 / 36], 0.05, (1333, 800), 32),
+    'lsj-100e': (100, [163889 / 184375, 177546 / 184375], 0.1, (1024, 1024), 1024),
 }
 # Layer decay and drop path of full fine-tuning.
 FULL = {
@@ -122,8 +142,9 @@ def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, sch
     assert (schedule == 'lsj-100e') == (neck == 'simplefpn')
     rounds, dataset = config.train_cfg.max_epochs, config.train_dataloader.dataset
     assert rounds * dataset.get('times', 1) == epochs
-    step = config.param_scheduler[-1]
-    assert (step.type, step.end, step.by_epoch, list(step.milestones)) == ('MultiStepLR', rounds, True, milestones)
+    rates = learning_rates(config, rounds, iterations=1000)
+    falls = [i / len(rates) for i, (a, b) in enumerate(itertools.pairwise(rates), 1) if b < a]
+    assert falls == pytest.approx(milestones, abs=1 / len(rates)) and rates[-1] == pytest.approx(0.01)
 
     steps = {step.type: step for step in dataset.get('dataset', dataset).pipeline}
     if schedule == '1x':
@@ -148,6 +169,20 @@ def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, sch
     assert (decay, drop_path) == (FULL[neck][size] if kind == 'full' else (None, None))
 
 
+def learning_rates(config: Config, epochs: int, iterations: int) -> list[float]:
+    """The rate in each iteration of a run in epochs, in units of the config's."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    defaults = dict(optimizer=optimizer, epoch_length=iterations)
+    schedulers = [PARAM_SCHEDULERS.build(step, default_args=defaults) for step in config.param_scheduler]
+    rates = []
+    for iteration in range(1, epochs * iterations + 1):
+        rates.append(optimizer.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            if not scheduler.by_epoch or iteration % iterations == 0:
+                scheduler.step()
+    return rates
+
+
 # Rate and weight decay; those of full fine-tuning, and its drop path.
 SEGMENTATION = {'upernet': (6e-5, 0.01), 'fcn': (1e-3, 1e-3)}
 FULL_SEGMENTATION = dict(vits16=(6e-5, 0.01, 0.2), vitb16=(6e-5, 0.01, 0.3), vitl16=(2e-5, 0.05, 0.4))
@@ -161,6 +196,49 @@ def assert_segmentation_recipe(config: Config, kind: str, size: str, head: str) 
     assert optimizer.type == 'AdamW' and paramwise.get('layer_decay_rate') == (0.95 if kind == 'full' else None)
     for evaluator in (config.val_evaluator, config.test_evaluator):
         assert (evaluator.type, evaluator.iou_metrics) == ('IoUMetric', ['mIoU'])
+    # Both recipes multiply a fall over the whole run with the warm-up.
+    warm_up, fall = config.param_scheduler
+    assert (warm_up.type, warm_up.begin, warm_up.end, warm_up.start_factor) == ('LinearLR', 0, 1500, 1e-6)
+    shape = dict(upernet='PolyLR', fcn='CosineAnnealingLR')[head]
+    assert (fall.type, fall.begin, fall.end, fall.eta_min) == (shape, 0, config.train_cfg.max_iters, 0)
+
+
+FCN = REPOSITORY / 'configs/mmseg/fcn_daga-vitb16_linear_8xb2-40k_ade20k-512x512.py'
+
+
+def test_the_linear_head_is_decayed_whole_and_drops_out_before_the_norm():
+    config = shrink(Config.fromfile(FCN))
+    init_default_scope('mmseg')
+    model = MODELS.build(config.model)
+    decays = {
+        parameter: group['weight_decay']
+        for group in build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+        for parameter in group['params']
+    }
+    head = [*model.neck.parameters(), *model.decode_head.parameters()]
+    assert len(head) == 4 and {decays[parameter] for parameter in head} == {1e-3}
+    assert 0.0 in decays.values(), 'norms and biases of the adapter'
+    assert model.neck.dropout.p == 0.1 and model.decode_head.dropout is None
+
+
+def test_images_of_the_linear_head_are_prepared_as_dinov3s():
+    """Smoothed when shrunk, hues turned by up to half a turn (dinov3/eval/segmentation/transforms.py)."""
+    config = Config.fromfile(FCN)
+    init_default_scope('mmseg')
+    image = np.random.default_rng(0).integers(256, size=(1024, 1536, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize((768, 512), Image.Resampling.BILINEAR))
+    for loader in (config.val_dataloader, config.test_dataloader):
+        (resize,) = [step for step in loader.dataset.pipeline if step.type == 'Resize']
+        assert np.array_equal(TRANSFORMS.build(resize)({'img': image})['img'], expected)
+    steps = {step.type: TRANSFORMS.build(step) for step in config.train_dataloader.dataset.pipeline}
+    labels = np.zeros((1024, 1536), np.uint8)
+    one = steps['RandomResize'].resize
+    one.scale = (2048, 512)
+    shrunk = one({'img': image, 'gt_seg_map': labels, 'seg_fields': ['gt_seg_map']})
+    assert np.array_equal(shrunk['img'], expected) and shrunk['gt_seg_map'].shape == (512, 768)
+    red = np.full((1, 1, 3), (0, 0, 255), np.uint8)
+    hues = [cv2.cvtColor(steps['PhotoMetricDistortion'].hue(red), cv2.COLOR_BGR2HSV)[0, 0, 0] for _ in range(1000)]
+    assert all(np.histogram(hues, bins=6, range=(0, 180))[0] > 30)
 
 
 def test_large_scale_jitter_is_square_and_knows_what_the_image_is():

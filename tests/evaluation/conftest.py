@@ -19,9 +19,7 @@ PIPELINE = [
     dict(type='Resize', scale=32),
     dict(type='PackInputs'),
 ]
-BACKBONE = dict(
-    type='daga_mm.DAGAViT', arch=TINY, adapter=daga(), out_indices=(-1,), out_type='cls_avg', init_cfg=None
-)
+BACKBONE = dict(type='daga_mm.DAGAViT', arch=TINY, adapter=daga(), out_indices=(-1,), out_type='cls_avg', init_cfg=None)
 PREPROCESSOR = dict(
     type='mmpretrain.ClsDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )

@@ -16,7 +16,7 @@ IMAGENET = SAMPLES / 'imagenet_sample'
 )
 def test_real_images_come_through_the_pipeline_under_their_own_numbers(monkeypatch):
     monkeypatch.setenv('IMAGENET_ROOT', str(IMAGENET))
-    config = load_config(REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_in1k.py')
+    config = load_config(REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_in1k.py')
     init_default_scope('mmpretrain')
     dataset = DATASETS.build(config.test_dataloader.dataset)
     assert len(dataset) == 200

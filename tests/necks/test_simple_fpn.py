@@ -43,3 +43,11 @@ def test_map_norm_normalises_each_map_apart():
         assert output.mean().abs() < 1e-5 and (output.std() - 1).abs() < 1e-2
     with pytest.raises(ValueError):
         MapNorm(8, num_maps=1)(maps)
+
+
+def test_map_norm_drops_channels_before_it_normalises():
+    torch.manual_seed(0)
+    (dropped,) = MapNorm(8, dropout_ratio=0.5)([torch.randn(64, 8, 4, 4) + 5])
+    assert dropped.mean().abs() < 1e-5 and (dropped.std() - 1).abs() < 1e-2
+    constant = (dropped.flatten(2).std(dim=2) == 0).float().mean()  # a dropped channel of an image
+    assert 0.4 < constant < 0.6

@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from unittest import mock
 
 import pytest
+from mmengine.logging import MMLogger
 
 from ..conftest import REPOSITORY
 
@@ -32,6 +33,7 @@ def call(module, *arguments) -> str | None:
     """The tool's main(); returns the line with which it gave up."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', ['tool', *map(str, arguments)])
+        patch.setattr(MMLogger, '_instance_dict', {})  # no log of an earlier run
         try:
             module.main()
         except SystemExit as done:
@@ -45,6 +47,7 @@ def run_script(path: str | Path, *arguments, cwd: str | Path = REPOSITORY) -> Co
     code: str | int | None = 0
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        patch.setattr(MMLogger, '_instance_dict', {})  # no log of an earlier run
         patch.syspath_prepend(str(path.parent))
         patch.chdir(cwd)
         try:

@@ -14,7 +14,7 @@ from ..configs.shrink import shrink
 from ..conftest import REPOSITORY
 from .conftest import call, load_tool
 
-CONFIG = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+CONFIG = REPOSITORY / 'configs/mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +82,7 @@ def test_a_broken_image_is_named_and_the_others_are_drawn(attention, place, tmp_
         (('gone.pth', 'images'), 'no checkpoint gone.pth'),
         (('trunk.pth', 'images'), 'trunk.pth is no checkpoint of a run: the weights of a trunk alone go by '),
         (('run.pth', 'images', '--block', '4'), '--block 4: dinov3_vits16 runs blocks 0 to 3'),
-        (('run.pth', 'images', '--cfg-options', 'model.backbone.adapter.layers=(0,1)'), 'run.pth is not of this config'),
+        (('run.pth', 'images', '--cfg-options', 'model.backbone.adapter=lora'), 'run.pth is not of this config'),
     ],
     ids=str,
 )

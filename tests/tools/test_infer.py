@@ -20,7 +20,7 @@ from .conftest import call, load_tool
 DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 SEGMENTATION = 'mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
 DEPTH = 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
-CLASSIFICATION = 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-20e_cifar10.py'
+CLASSIFICATION = 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 
 
 @pytest.fixture(scope='module')

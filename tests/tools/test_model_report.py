@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config
+from daga_mm.visualization import model_report
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, TINY
@@ -22,11 +23,6 @@ CONFIGS = {
     'configs/mmpretrain/linear_in1k.py': (224, 224),
     'configs/mmpretrain/knn_cifar10.py': (224, 224),
 }
-
-
-@pytest.fixture(scope='module')
-def model_report():
-    return load_tool('analysis_tools/model_report')
 
 
 @pytest.fixture(scope='module')
@@ -58,9 +54,9 @@ def test_the_list_as_json_and_as_text(capsys):
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_a_report_of_every_kind_of_model(name, model_report, listed):
+def test_a_report_of_every_kind_of_model(name, listed):
     config = load_config(REPOSITORY / name)
-    found = model_report.report(config, None)
+    found = model_report.report(config, model_report.training_size(config))
     counts, row = found['parameters'], listed[name]
     assert tuple(found['size']) == CONFIGS[name]
     assert counts['total'] == row['total'], 'the metafile has another number'
@@ -78,12 +74,12 @@ def test_a_report_of_every_kind_of_model(name, model_report, listed):
     )
 
 
-def test_numbers_equal_those_of_the_model_at_work(model_report):
+def test_numbers_equal_those_of_the_model_at_work():
     """FLOPs and what autograd keeps are those of real tensors; a GPU's attention keeps what the CPU's does."""
     config = shrink(load_config(FCN))
     config.model.data_preprocessor.size = (64, 96)
     config.model.backbone.adapter = dict(type='DAGA', layers=(1, 2, 3), guidance=dict(layer=-1))
-    found = model_report.report(config, None)
+    found = model_report.report(config, model_report.training_size(config))
     assert found['shapes']['backbone'] == [dict(shape=[48, 4, 6], stride=16)]
 
     init_default_scope('mmseg')
@@ -114,7 +110,7 @@ def test_numbers_equal_those_of_the_model_at_work(model_report):
 
 
 @pytest.mark.parametrize('adapter', ['lora', 'bitfit', ['daga', 'lora'], None], ids=str)
-def test_every_adapter_has_its_line(model_report, adapter):
+def test_every_adapter_has_its_line(adapter):
     with torch.device('meta'):
         model = DAGAViT(arch=TINY, adapter=adapter)
     described = model_report.describe_adapters(model)
@@ -124,9 +120,10 @@ def test_every_adapter_has_its_line(model_report, adapter):
     assert names == (list(model.adapters) or ['none:'])
 
 
-def test_json_and_an_unknown_size(model_report, tmp_path, capsys):
+def test_json_and_an_unknown_size(tmp_path, capsys):
     knn = REPOSITORY / 'demo/cifar10_knn.py'
-    assert call(model_report, knn) == 'the pipeline names no size of images: give --size HEIGHT WIDTH'
-    assert call(model_report, knn, '--size', 32, 32, '--json', tmp_path / 'report.json') is None
+    tool = load_tool('analysis_tools/model_report')
+    assert call(tool, knn) == 'the pipeline names no size of images: give --size HEIGHT WIDTH'
+    assert call(tool, knn, '--size', 32, 32, '--json', tmp_path / 'report.json') is None
     found = json.loads((tmp_path / 'report.json').read_text())
     assert found['size'] == [32, 32] and 'blocks 1 2 4 5 counted from 0' in capsys.readouterr().out

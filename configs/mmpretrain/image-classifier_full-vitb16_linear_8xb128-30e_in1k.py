@@ -1,6 +1,6 @@
 # AdamW, its rate and both decays are those of mmpretrain's fine-tuning of BEiT v2, for this batch size; the layer decay
 # from ViT-L on is that of MAE. Data, augmentation and epochs are the method's, so that all methods compare.
-_base_ = './image-classifier_daga-vitb16_linear_8xb128-20e_in1k.py'
+_base_ = './image-classifier_daga-vitb16_linear_8xb128-30e_in1k.py'
 model = dict(backbone=dict(adapter=None, frozen=False))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.05),

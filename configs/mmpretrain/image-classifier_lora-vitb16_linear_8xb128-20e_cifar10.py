@@ -1,2 +1,0 @@
-_base_ = './image-classifier_daga-vitb16_linear_8xb128-20e_cifar10.py'
-model = dict(backbone=dict(adapter='lora'))
