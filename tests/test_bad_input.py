@@ -80,6 +80,7 @@ class Place:
         config.train_dataloader.batch_size = 5
         config.log_level = 'ERROR'
         config.visualizer.name = f'bad input {next(NUMBERS)}'
+        config.model.backbone.adapter = dict(type='DAGA')  # whose options may be changed
         config.merge_from_dict(options)
         return config
 

@@ -26,7 +26,7 @@ trunks = {
             'dinov3_vith16plus_pretrain_lvd1689m-7c1da9a5.pth',
         ),
         ('vit7b16', 'dinov3_vit7b16', 4096, 16, (9, 19, 29, 39), 'dinov3_vit7b16_pretrain_lvd1689m-a955f4ea.pth'),
-        # DINOv2's, and the benchmark's of its architecture; other configs are written for patches of 16 pixels
+        # DINOv2's, and the benchmark's of its architecture
         ('vits14', 'vit_small_patch14_dinov2', 384, 14, (2, 5, 8, 11), 'dinov2_vits14_pretrain.pth'),
         ('vits14_focus', 'vit_small_patch14_dinov2', 384, 14, (2, 5, 8, 11), 'vit_s14_focus.safetensors'),
     ]

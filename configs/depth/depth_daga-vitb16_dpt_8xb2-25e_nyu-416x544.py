@@ -8,6 +8,7 @@ model = dict(
     decode_head=dict(
         type='daga_mm.DPTDepthHead',
         embed_dims=_base_.trunk.embed_dims,
+        patch_size=_base_.trunk.patch_size,
         channels=256,
         num_bins=256,
         min_depth=1e-3,

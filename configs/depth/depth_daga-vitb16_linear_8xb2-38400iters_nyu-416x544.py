@@ -11,6 +11,7 @@ model = dict(
     decode_head=dict(
         type='daga_mm.LinearDepthHead',
         in_channels=[_base_.trunk.embed_dims],
+        patch_size=_base_.trunk.patch_size,
         num_bins=256,
         min_depth=1e-3,
         max_depth=10.0,

@@ -4,7 +4,12 @@ dims = _base_.trunk.embed_dims
 model = dict(
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=[
-        dict(type='daga_mm.ViTAdapterNeck', embed_dims=dims, drop_path_rate=0.4 if dims > 768 else 0.3),
+        dict(
+            type='daga_mm.ViTAdapterNeck',
+            embed_dims=dims,
+            patch_size=_base_.trunk.patch_size,
+            drop_path_rate=0.4 if dims > 768 else 0.3,
+        ),
         dict(type='FPN', in_channels=4 * [dims], out_channels=256, num_outs=5),
     ],
 )

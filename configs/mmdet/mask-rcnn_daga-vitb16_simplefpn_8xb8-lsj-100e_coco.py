@@ -6,6 +6,7 @@ _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::common/lsj-100e_coco-instance.py',
 ]
+assert _base_.trunk.patch_size == 16, 'SimpleFPN makes strides of 4 to 32 from patches of 16 pixels'
 norm = dict(type='GN', num_groups=32)
 model = dict(
     # Squares, in training and in testing. mmdet's Pad would make them, too, and have boxes clipped to the square.

@@ -12,7 +12,12 @@ model = dict(
     pretrained=None,
     data_preprocessor=dict(size=crop_size),
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
-    neck=dict(type='daga_mm.ViTAdapterNeck', embed_dims=_base_.trunk.embed_dims, drop_path_rate=0.3),
+    neck=dict(
+        type='daga_mm.ViTAdapterNeck',
+        embed_dims=_base_.trunk.embed_dims,
+        patch_size=_base_.trunk.patch_size,
+        drop_path_rate=0.3,
+    ),
     decode_head=dict(in_channels=4 * [_base_.trunk.embed_dims], num_classes=150),
     auxiliary_head=dict(in_channels=_base_.trunk.embed_dims, num_classes=150),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(341, 341)),

@@ -130,9 +130,10 @@ def _chosen(options: Mapping[str, Any]) -> Iterator[str]:
 
 def _require_trunk(name: str, config: Config) -> None:
     """Refuse a trunk for a config that has one of its own."""
+    chosen = (config.get('trunk') or {}).get('backbone', {}).get('arch')
     arch = ((config.get('model') or {}).get('backbone') or {}).get('arch')
     arch = arch.get('name') if isinstance(arch, dict) else arch
-    if arch != f'dinov3_{name}':
+    if chosen is None or arch != chosen:
         raise ValueError(f'trunk={name} has no effect in this config, whose model.backbone.arch is {arch!r}')
 
 

@@ -131,3 +131,11 @@ def test_a_config_of_full_fine_tuning_refuses_an_adapter():
     config = load_config(FULL, {ADAPTER: 'lora', 'model.backbone.arch': TINY})
     with pytest.raises(ValueError, match='frozen=False trains the whole trunk, without an adapter'):
         MODELS.build(config.model.backbone)
+
+
+def test_a_trunk_with_other_patches_changes_what_depends_on_them():
+    config = load_config(CONFIG, {'trunk': 'vits14'})
+    assert (config.model.backbone.arch, config.model.neck.patch_size) == ('vit_small_patch14_dinov2', 14)
+    detector = REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py'
+    with pytest.raises(ValueError, match='AssertionError: SimpleFPN makes strides .* from patches of 16 pixels'):
+        load_config(detector, {'trunk': 'vits14'})

@@ -210,7 +210,7 @@ def test_a_classifier_trains_and_is_evaluated_on_what_was_written(archive, tmp_p
     runner.train()
     moved = {key for key, value in runner.model.state_dict().items() if not torch.equal(value, before[key])}
     assert {'head.fc.weight', 'head.fc.bias'} < moved and not any('.trunk.' in key for key in moved)
-    assert any(key.startswith(f'backbone.adapters.layers.{layer}.') for layer in range(4) for key in moved)
+    assert any(key.startswith(f'backbone.adapters.lora.updates.{layer}.') for layer in range(4) for key in moved)
     saved = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
     assert saved['meta']['dataset_meta']['classes'] == tuple(CLASSES[10])
 
