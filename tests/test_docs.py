@@ -11,6 +11,7 @@ import shlex
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from daga_mm import registry
+from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config, path_names
 from daga_mm.cli.data import require_data
 from daga_mm.engine import check_pipelines
@@ -226,6 +228,11 @@ def takes(config: Config, option: str) -> bool:
     if option in path_names():
         return True
     *parents, last = option.split('.')
+    if 'adapter' in parents:
+        place = parents.index('adapter') + 1
+        adapter = read_at(config, parents[:place])
+        kind = registry.ADAPTERS.get(adapter if isinstance(adapter, str) else adapter['type'])
+        return [*parents, last][place] in inspect.signature(kind).parameters
     node = config
     for depth, name in enumerate(parents):
         node = node[int(name)] if isinstance(node, list | tuple) else node
@@ -239,6 +246,13 @@ def takes(config: Config, option: str) -> bool:
     classes = [found for each in registries if 'type' in node and (found := each.get(node['type'])) is not None]
     known = [inspect.signature(kind).parameters for base in classes for kind in base.__mro__ if kind is not object]
     return any(last in parameters for parameters in known)
+
+
+def read_at(node: Any, names: list[str]) -> Any:
+    """What a config has at a dotted name."""
+    for name in names:
+        node = node[int(name)] if isinstance(node, list | tuple) else node[name]
+    return node
 
 
 @by_page
@@ -298,12 +312,9 @@ def test_parameters_beside_the_published_ones_are_counted():
     layers = {'eight of 12': list(range(8)), 'all 12': 'all'}
     assert len(rows) == 5
     for size, which, count, percent in rows:
-        config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-30e_in1k.py'
-        backbone = dict(read(config).model.backbone, init_cfg=None)
         wanted = layers.get(which) or [int(layer) for layer in which.split()]
-        backbone['adapter'] = dict(type='DAGA', layers=wanted)
         with torch.device('meta'):
-            model = registry.MODELS.build(backbone)
+            model = DAGAViT(f'dinov3_vit{size.lower()}16', adapter=dict(type='DAGA', layers=wanted))
         adapters, trunk = (sum(p.numel() for p in part.parameters()) for part in (model.adapters, model.trunk))
         assert f'{adapters:,}' == count and f'{100 * adapters / trunk:.2f}' == percent
         assert wanted == 'all' or list(model.adapters['daga'].layers) == wanted

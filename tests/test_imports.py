@@ -17,7 +17,7 @@ FORBIDDEN = {
     'adapters': MM | {'timm', 'torchvision', 'safetensors', 'numpy', 'sklearn'},
     'backbones': TASKS | {'mmcv'},
     'necks': TASKS,
-    'engine': TASKS | {'mmcv'},
+    'engine': TASKS,  # mmcv decodes images as its transforms do
     'compat': TASKS,
     'evaluation': TASKS | {'mmcv'},
     'visualization': TASKS | {'mmcv'},

@@ -94,7 +94,7 @@ def test_each_adapter_has_the_rate_and_the_decay_that_suit_it(tiny):
 def test_a_recipe_of_one_adapter_leaves_others_their_own_rate(tiny):
     found = groups(Model(tiny(adapter=['daga', 'last_blocks'])), adapter_lr_mult=dict(daga=0.5))
     assert found['backbone.adapters.daga.bottlenecks.1.down.weight']['lr'] == pytest.approx(0.5 * LR)
-    assert found['backbone.trunk.model.norm.weight']['lr'] == pytest.approx(0.1 * LR)
+    assert found['backbone.trunk.model.blocks.3.norm1.weight']['lr'] == pytest.approx(0.1 * LR)
 
 
 def test_layer_decay_falls_block_by_block(tiny):
