@@ -21,7 +21,7 @@ data = dict(
     data_prefix=dict(img='images/'),
     metainfo=dict(classes=('person',)),
 )
-resize = dict(type='Resize', scale=(20 * trunk.patch_size, 16 * trunk.patch_size), keep_ratio=True)
+resize = dict(type='Resize', scale=(16 * trunk.patch_size, 12 * trunk.patch_size), keep_ratio=True)
 model = dict(
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', with_image=True, **trunk.backbone),
     neck=[
@@ -74,3 +74,9 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
+epochs = 6
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.04, begin=0, end=0.3 * epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-4, begin=0.3 * epochs, end=epochs, convert_to_iter_based=True),
+]
