@@ -165,12 +165,12 @@ def main() -> None:
     if args.list:
         print(overview(results))
     elif args.again:
-        for cell in results.plan.cells:
-            line = results.find(cell) if str(cell) in args.asked else None
-            if line:
-                again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
-                print(f'{cell}: {line["score"]}, again {again["score"]}')
-                failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+        done = {cell: line for cell in results.plan.cells if str(cell) in args.asked and (line := results.find(cell))}
+        for cell, line in done.items():
+            again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
+            print(f'{cell}: {line["score"]}, again {again["score"]}')
+            failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+        failed += [f'{name}: no result to compare with' for name in set(args.asked) - set(map(str, done))]
     elif not args.page:
         try:
             cells = chosen(results, args.asked, args.whole)
