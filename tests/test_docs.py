@@ -283,7 +283,7 @@ def test_a_command_with_a_mistake_is_found():
         ['python', 'tools/tset.py', config, 'none'],
         ['python', 'tools/test.py', config.replace('vitb', 'vitx'), 'none'],
         ['python', 'tools/test.py', config, 'none', '--recume'],
-        ['python', 'tools/test.py', config, 'none', '--cfg-options', 'model.backbone.daga_layer=all'],
+        ['python', 'tools/test.py', config, 'none', '--cfg-options', 'model.backbone.adaptor=lora'],
         ['tools/dist_test.sh', config, '8'],
         ['make', 'dmeo'],
         ['daga', 'train'],
@@ -300,12 +300,13 @@ def test_parameters_beside_the_published_ones_are_counted():
     for size, which, count, percent in rows:
         config = f'configs/mmpretrain/image-classifier_daga-vit{size.lower()}16_linear_8xb128-30e_in1k.py'
         backbone = dict(read(config).model.backbone, init_cfg=None)
-        backbone['daga_layers'] = layers.get(which) or [int(layer) for layer in which.split()]
+        wanted = layers.get(which) or [int(layer) for layer in which.split()]
+        backbone['adapter'] = dict(type='DAGA', layers=wanted)
         with torch.device('meta'):
             model = registry.MODELS.build(backbone)
         adapters, trunk = (sum(p.numel() for p in part.parameters()) for part in (model.adapters, model.trunk))
         assert f'{adapters:,}' == count and f'{100 * adapters / trunk:.2f}' == percent
-        assert backbone['daga_layers'] == 'all' or which[0] == 'e' or list(model.daga_layers) == backbone['daga_layers']
+        assert wanted == 'all' or list(model.adapters['daga'].layers) == wanted
 
 
 def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):

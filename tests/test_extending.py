@@ -8,10 +8,10 @@ import torch
 
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config
-from daga_mm.registry import MODELS
+from daga_mm.registry import ADAPTERS, MODELS
 from daga_mm.visualization.model_report import report
 
-from .conftest import REPOSITORY, TINY
+from .conftest import REPOSITORY, TINY, train_adapters
 
 TRUNKS, ADAPTER, CONFIG = re.findall(
     r'```python\n(.*?)```', (REPOSITORY / 'docs/extending.md').read_text(), flags=re.DOTALL
@@ -30,36 +30,31 @@ def config(tmp_path_factory):
     finally:
         sys.path.remove(str(folder))
         sys.modules.pop('map_weighted', None)
-        MODELS.module_dict.pop('MapWeightedViT', None)
+        for name in ('map_weighted', 'MapWeighted'):
+            ADAPTERS.module_dict.pop(name, None)
 
 
 def build(config, **changes) -> DAGAViT:
     torch.manual_seed(0)
-    small = dict(arch=TINY, daga_layers=(1, 3), init_cfg=None, with_image=False)
+    small = dict(arch=TINY, init_cfg=None, with_image=False)
     return MODELS.build(config.model.backbone | small | changes)
-
-
-def train_up(model: DAGAViT) -> None:
-    for layer in model.adapters['layers'].values():
-        torch.nn.init.normal_(layer.up.weight)
 
 
 def test_the_trunks_build():
     found: dict = {}
     with torch.device('meta'):
         exec(TRUNKS, found)
-    assert found['dinov2'].patch_size == 14 and found['clip'].daga_layers == (1, 2, 10, 11)
-    assert found['small'].num_layers == len(found['small'].daga_layers) == 6
+    assert found['dinov2'].patch_size == 14 and found['clip'].adapters['daga'].layers == (1, 2, 10, 11)
+    assert list(found['siglip'].adapters) == ['lora'] and found['siglip'].trunk.num_prefix_tokens == 0
+    assert found['small'].num_layers == len(found['small'].adapters['daga'].layers) == 6
 
 
 def test_it_starts_as_the_identity_and_changes_patches_only(config, images):
-    model = build(config, daga_layers=(3,), out_type='cls_avg').eval()  # [class token; mean patch] of the last block
-    assert model.adapters['layers']['3'].down.out_features == 48
-    before = model(images)[-1]
-    frozen = build(config, daga_layers=(), out_type='cls_avg', daga_cfg=None).eval()
-    frozen.trunk.load_state_dict(model.trunk.state_dict())
-    assert torch.equal(before, frozen(images)[-1])
-    train_up(model)
+    model = build(config, adapter=dict(type='MapWeighted', layers=(3,)), out_type='cls_avg').eval()
+    before = model(images)[-1]  # [class token; mean patch] of the last block
+    with model.without_adapters():
+        assert torch.equal(before, model(images)[-1])
+    train_adapters(model)
     after = model(images)[-1]
     assert torch.equal(after[:, : model.embed_dims], before[:, : model.embed_dims])
     assert not torch.allclose(after[:, model.embed_dims :], before[:, model.embed_dims :])
@@ -67,19 +62,20 @@ def test_it_starts_as_the_identity_and_changes_patches_only(config, images):
 
 def test_every_parameter_gets_a_gradient(config, images):
     model = build(config).train()
-    train_up(model)
-    torch.stack([out.square().mean() for out in model(images)]).sum().backward()
+    assert model.adapters['map_weighted'].bottlenecks['3'][1].out_features == 48
+    train_adapters(model)
+    sum((out * torch.randn_like(out)).sum() for out in model(images)).backward()
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    assert trained and all(name.startswith('adapters.layers.') for name in trained)
+    assert trained and all(name.startswith('adapters.map_weighted.') for name in trained)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained.values())
 
 
 def test_the_tools_take_it(config):
     found = report(config, (64, 64))
-    assert found['daga']['layers'] == [1, 2, 10, 11] and found['daga']['gate'] is None
-    assert found['parts']['DAGA']['trained'] == 4 * (2 * 384 + 384 * 48 + 48 + 48 * 384 + 384)
+    assert found['adapters']['map_weighted']['layers'] == [1, 2, 10, 11]
+    assert found['adapters']['map_weighted']['trained'] == 4 * (2 * 384 + 384 * 48 + 48 + 48 * 384 + 384)
 
 
-def test_its_options_are_those_of_its_method(config):
-    with pytest.raises(ValueError, match='daga_cfg has no gate; it takes bottleneck_dim'):
-        build(config, daga_cfg=dict(gate='token'))
+def test_its_options_are_its_own(config):
+    with pytest.raises(ValueError, match="MapWeighted has no option 'gate', which is one of DAGA. It takes layers, bott"):
+        build(config, adapter=dict(type='MapWeighted', gate='token'))

@@ -25,5 +25,5 @@ def test_the_quickstart_runs(monkeypatch, tmp_path):
     assert [tuple(feature_map.shape) for feature_map in found['maps']] == [(1, 96, 18, 24)] * 4
     assert tuple(found['guidance'].shape) == (1, 18, 24) and found['guidance'].max() == 1
     assert {layer: tuple(gate.shape) for layer, gate in found['gates'].items()} == dict.fromkeys(
-        found['model'].daga_layers, (1, 1, 96)
+        found['model'].adapters['daga'].layers, (1, 1, 96)
     )

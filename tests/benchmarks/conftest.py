@@ -7,11 +7,18 @@ import pytest
 from ..conftest import REPOSITORY
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
+@pytest.fixture(scope='session')
+def benchmark():
     """Import a module of benchmarks/, as one of its scripts does."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / 'benchmarks'))
-    return __import__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPOSITORY / 'benchmarks'))
+        yield __import__
+
+
+@pytest.fixture(scope='session')
+def plan(benchmark):
+    """The plan of the repository."""
+    return benchmark('plan').Plan()
 
 
 @pytest.fixture

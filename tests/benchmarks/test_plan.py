@@ -30,13 +30,13 @@ def test_a_data_set_is_a_file(benchmark, folder):
     assert {c.seed for c in cells if c.part == 'small' and c.core} == {0}
 
 
-def test_the_core_plan_ends(benchmark):
-    cells = [cell for cell in benchmark('plan').Plan().cells if cell.core]
+def test_the_core_plan_ends(plan):
+    cells = [cell for cell in plan.cells if cell.core]
     assert len(cells) == len(set(map(str, cells))) <= 120
 
 
-def test_methods_are_of_matched_size(benchmark, tmp_path):
-    plan, run = benchmark('plan').Plan(), benchmark('run')
+def test_methods_are_of_matched_size(benchmark, plan, tmp_path):
+    run = benchmark('run')
     cells = {c.method: c for c in plan.cells if c.dataset == 'camvid_linear'}
     trained = {m: run.trained_parameters(plan.config(c, 1e-3, tmp_path).model.backbone) for m, c in cells.items()}
     assert trained['frozen'] == 0 and trained['full'] == 22_056_192 and trained['daga'] == 672_644
@@ -45,8 +45,7 @@ def test_methods_are_of_matched_size(benchmark, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['camvid_upernet', 'cifar10_linear', 'nyu_dpt', 'nyu_linear', 'pennfudan_maskrcnn'])
-def test_every_data_set_is_a_config_that_builds(benchmark, name, tmp_path):
-    plan = benchmark('plan').Plan()
+def test_every_data_set_is_a_config_that_builds(plan, name, tmp_path):
     (cell,) = (c for c in plan.cells if str(c) == f'{name}/full/0')
     plan.config(cell, 1e-3, tmp_path).dump(tmp_path / 'config.py')
     model = build_on_meta(load_config(tmp_path / 'config.py'))

@@ -6,8 +6,8 @@ from ..conftest import REPOSITORY
 
 
 @pytest.fixture
-def results(benchmark, folder):
-    return benchmark('results').Results(folder / 'results', benchmark('plan').Plan(folder))
+def results(benchmark, plan, tmp_path):
+    return benchmark('results').Results(tmp_path, plan)
 
 
 def add(results, cell, score, rate=1e-3, **more):
@@ -44,8 +44,8 @@ def test_a_rate_that_is_not_tuned_is_the_configs(results):
     assert results.rate(of(results, 'heads', 'lora', 'nyu_dpt')[0]) == 3e-4
 
 
-def test_a_lower_error_is_better(results):
-    results.plan.datasets['camvid_linear'].benchmark.lower_is_better = True
+def test_a_lower_error_is_better(results, monkeypatch):
+    monkeypatch.setitem(results.plan.datasets['camvid_linear'].benchmark, 'lower_is_better', True)
     tune(results, 'lora', [3.0, 1.0, 2.0])
     assert results.rate(of(results, 'camvid', 'lora')[0]) == 1e-3
 
@@ -83,9 +83,9 @@ def test_the_tables(benchmark, results):
     )
 
 
-def test_the_pages_say_what_the_results_say(benchmark):
+def test_the_pages_say_what_the_results_say(benchmark, plan):
     page = benchmark('page')
-    current = page.Page(benchmark('results').Results(page.HERE / 'results', benchmark('plan').Plan()))
+    current = page.Page(benchmark('results').Results(page.HERE / 'results', plan))
     for path in page.PAGES:
         assert current.fill(path.read_text()) == path.read_text(), f'{path.name}: run benchmarks/run.py --page'
     assert '<!-- table: summary -->' in (REPOSITORY / 'docs/benchmark.md').read_text()

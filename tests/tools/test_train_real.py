@@ -141,7 +141,7 @@ def test_five_depth_maps_are_learned(tmp_path):
     iterations, size = 450, '(480,640)'
     options = [
         f'nyu_root={NYU}', *TRUNK, *LOADING, *RUN,
-        'model.backbone.daga_layers=[0,1,2,3]', 'model.decode_head.in_channels=[96]',
+        'model.backbone.adapter.layers=[0,1,2,3]', 'model.decode_head.in_channels=[96]',
         'model.decode_head.loss_decode.warm_up_iters=5', f'model.data_preprocessor.size={size}',
         # every image whole, as it is, in every batch
         'train_dataloader.batch_size=5', 'train_dataloader.dataset.pipeline.2.box=(0,480,0,640)',
