@@ -21,6 +21,7 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 DEPTH = ['daga_mm.depth'] if find_spec('mmseg') else []
+MMSEG_DATASETS = ['daga_mm.datasets'] if find_spec('mmseg') else []
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -36,7 +37,7 @@ RUNNERS = _child(MMENGINE_RUNNERS, 'daga_mm.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')
 METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')
-DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH)
+DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH, *MMSEG_DATASETS)
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)
 TRUNKS = Registry('trunk', scope='daga_mm', locations=['daga_mm.backbones'])
 ADAPTERS = Registry('adapter', scope='daga_mm', locations=['daga_mm.adapters'])

@@ -22,6 +22,7 @@ FORBIDDEN = {
     'evaluation': TASKS | {'mmcv'},
     'visualization': TASKS | {'mmcv'},
     'depth': TASKS - {'mmseg'},
+    'datasets': TASKS - {'mmseg'},
     'cli': TASKS | {'mmcv'},
 }
 ROOMS = {
@@ -34,6 +35,7 @@ ROOMS = {
     'evaluation': {'backbones', 'engine', 'registry'},
     'visualization': {'adapters', 'backbones', 'engine', 'layers', 'registry'},
     'depth': {'compat', 'layers', 'registry'},
+    'datasets': {'compat', 'registry'},
     'cli': {'engine', 'errors'},
 }
 # What tools import before their arguments are read: help and argument errors come at once.

@@ -9,17 +9,7 @@ benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit=
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
 size = (16 * trunk.patch_size, 12 * trunk.patch_size)  # width, height
-classes = (
-    'Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist'
-)  # fmt: skip
-unlabelled = 11
-data = dict(
-    type='mmseg.BaseSegDataset',
-    data_root=_base_.camvid_root,
-    metainfo=dict(classes=classes),
-    img_suffix='.jpg',
-    ignore_index=unlabelled,
-)
+data = dict(type='daga_mm.CamVidDataset', data_root=_base_.camvid_root)
 
 model = dict(
     type='EncoderDecoder',
@@ -28,7 +18,7 @@ model = dict(
         **_base_.imagenet,
         bgr_to_rgb=True,
         size=size[::-1],
-        seg_pad_val=unlabelled,
+        seg_pad_val=255,
     ),
     backbone=dict(type='daga_mm.DAGAViT', **trunk.backbone),
     neck=dict(type='daga_mm.MapNorm', embed_dims=trunk.embed_dims, num_maps=4),
@@ -40,8 +30,7 @@ model = dict(
         channels=4 * trunk.embed_dims,
         num_convs=0,
         concat_input=False,
-        num_classes=len(classes),
-        ignore_index=unlabelled,
+        num_classes=11,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
     test_cfg=dict(mode='whole'),
@@ -81,6 +70,6 @@ val_dataloader = dict(
 )
 tuning = dict(indices=range(0, 101, 2), data_prefix=dict(img_path='val', seg_map_path='valannot'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', ignore_index=unlabelled, iou_metrics=['mIoU'])
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 log_processor = dict(by_epoch=True)

@@ -12,8 +12,7 @@ model = dict(
         in_index=[0, 1, 2, 3],
         channels=128,
         norm_cfg=dict(type='BN'),
-        num_classes=len(_base_.classes),
-        ignore_index=_base_.unlabelled,
+        num_classes=11,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
 )
