@@ -13,7 +13,6 @@ model = dict(
         channels=128,
         norm_cfg=dict(type='BN'),
         num_classes=11,
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
