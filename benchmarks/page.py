@@ -20,7 +20,7 @@ MARKED = re.compile(r'(<!-- table: (\S+) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
 class Page:
-    """The tables: 'summary', 'costs', 'tuning', 'state', and one for each data set.
+    """The tables: 'summary', 'picture', 'costs', 'tuning', 'state', and one for each data set.
 
     Args:
         results: Of one trunk.
@@ -120,12 +120,20 @@ class Page:
         """Digits behind the point."""
         return 1 if self.plan.datasets[dataset].benchmark.unit == '%' else 3
 
-    def picture(self) -> plt.Figure | None:
-        """Results over the time of a training step; areas are trained parameters. None if there is nothing to draw."""
+    def picture(self) -> str:
+        """The picture as Markdown, where there is one."""
+        if not self.drawn():
+            return 'No picture yet.'
+        return f'![results over the time of a training step](images/{PICTURE.name})'
+
+    def drawn(self) -> dict[str, list[str]]:
+        """The methods that are drawn for each data set."""
         drawn = {d: [m for m in methods if methods[m] and m in self.cost] for d, methods in self.found.items()}
-        drawn = {dataset: methods for dataset, methods in drawn.items() if len(methods) > 2}
-        if not drawn:
-            return None
+        return {dataset: methods for dataset, methods in drawn.items() if len(methods) > 2}
+
+    def draw(self) -> plt.Figure:
+        """Results over the time of a training step; areas are trained parameters."""
+        drawn = self.drawn()
         figure, axes = plt.subplots(1, len(drawn), figsize=(5 * len(drawn), 4.5), squeeze=False)
         for axis, (dataset, methods) in zip(axes[0], drawn.items(), strict=True):
             for method in methods:
@@ -153,6 +161,5 @@ def write_pages(results: Results) -> None:
     page = Page(results)
     for path in PAGES:
         AtomicBackend().put_text(page.fill(path.read_text()), path)
-    figure = page.picture()
-    if figure is not None:
-        write_figure(figure, PICTURE, dpi=110)
+    if page.drawn():
+        write_figure(page.draw(), PICTURE, dpi=110)

@@ -57,7 +57,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
     """Train a cell in a process of its own, on the CPU with one thread; returns its result.
 
     Raises:
-        RuntimeError: It failed; the message is the last line that it printed.
+        RuntimeError: It failed; the message has its exit status and the last line that it printed.
     """
     folder = work_dir / str(cell)
     shutil.rmtree(folder, ignore_errors=True)
@@ -78,7 +78,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
         last = output.read_text().strip().rpartition('\n')[2]
         if cell.part == 'tuning' and 'not finite' in last:
             return line | dict(score=None)  # the rate is too high, which is a result
-        raise RuntimeError(f'{last} ({output})')
+        raise RuntimeError(f'exit status {process.returncode}: {last} ({output})')
     log = [json.loads(one) for path in folder.glob('*/vis_data/scalars.json') for one in path.read_text().splitlines()]
     metrics = next(one for one in reversed(log) if config.benchmark.score in one)
     return line | dict(
@@ -165,12 +165,12 @@ def main() -> None:
     if args.list:
         print(overview(results))
     elif args.again:
-        for cell in results.plan.cells:
-            line = results.find(cell) if str(cell) in args.asked else None
-            if line:
-                again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
-                print(f'{cell}: {line["score"]}, again {again["score"]}')
-                failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+        done = {cell: line for cell in results.plan.cells if str(cell) in args.asked and (line := results.find(cell))}
+        for cell, line in done.items():
+            again = run_cell(cell, line['rate'], results.plan, args.work_dir, args.device)
+            print(f'{cell}: {line["score"]}, again {again["score"]}')
+            failed += [f'{cell}: another score'] if again['score'] != line['score'] else []
+        failed += [f'{name}: no result to compare with' for name in set(args.asked) - set(map(str, done))]
     elif not args.page:
         try:
             cells = chosen(results, args.asked, args.whole)

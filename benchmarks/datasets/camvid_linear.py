@@ -1,34 +1,13 @@
 # CamVid: batch norm and a 1×1 convolution on four maps. Every second training image, every fourth test image.
-_base_ = [
-    '../base.py',
-    '../../configs/_base_/dinov3.py',
-    '../../configs/_base_/runtime.py',
-    'mmseg::_base_/default_runtime.py',
-]
+_base_ = ['../base.py', '../../configs/_base_/camvid.py']
 benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit='%', rates_of='camvid_linear')
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
 size = (16 * trunk.patch_size, 12 * trunk.patch_size)  # width, height
-classes = (
-    'Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist'
-)  # fmt: skip
-unlabelled = 11
-data = dict(
-    type='mmseg.BaseSegDataset',
-    data_root=_base_.camvid_root,
-    metainfo=dict(classes=classes),
-    img_suffix='.jpg',
-    ignore_index=unlabelled,
-)
-
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        **_base_.imagenet,
-        bgr_to_rgb=True,
-        size=size[::-1],
-        seg_pad_val=unlabelled,
+        type='SegDataPreProcessor', **_base_.imagenet, bgr_to_rgb=True, size=size[::-1], seg_pad_val=255
     ),
     backbone=dict(type='daga_mm.DAGAViT', **trunk.backbone),
     neck=dict(type='daga_mm.MapNorm', embed_dims=trunk.embed_dims, num_maps=4),
@@ -40,18 +19,14 @@ model = dict(
         channels=4 * trunk.embed_dims,
         num_convs=0,
         concat_input=False,
-        num_classes=len(classes),
-        ignore_index=unlabelled,
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+        num_classes=11,
     ),
     test_cfg=dict(mode='whole'),
 )
 train_dataloader = dict(
-    batch_size=8,
-    sampler=dict(type='daga_mm.DefaultSampler', shuffle=True),
+    sampler=dict(type='daga_mm.DefaultSampler'),
     dataset=dict(
         indices=range(0, 367, 2),
-        data_prefix=dict(img_path='train', seg_map_path='trainannot'),
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations'),
@@ -59,12 +34,10 @@ train_dataloader = dict(
             dict(type='RandomFlip', prob=0.5),
             dict(type='PackSegInputs'),
         ],
-        **data,
     ),
     **_base_.workers,
 )
 val_dataloader = dict(
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         indices=range(0, 233, 4),
         data_prefix=dict(img_path='test', seg_map_path='testannot'),
@@ -74,13 +47,9 @@ val_dataloader = dict(
             dict(type='LoadAnnotations'),  # at full size: so are the predictions
             dict(type='PackSegInputs'),
         ],
-        test_mode=True,
-        **data,
     ),
     **_base_.workers,
 )
-tuning = dict(indices=range(0, 101, 2), data_prefix=dict(img_path='val', seg_map_path='valannot'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', ignore_index=unlabelled, iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
+tuning = dict(indices=range(0, 101, 2), data_prefix=dict(img_path='val', seg_map_path='valannot'))
 log_processor = dict(by_epoch=True)

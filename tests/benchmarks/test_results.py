@@ -76,6 +76,11 @@ def test_the_tables(benchmark, results):
     assert '| camvid_linear | lora | 1.0 | 3.0 | 2.0 |' in page.table('tuning')
     assert '| camvid | 6 of 23 | 6 of 33 |' in page.table('state')
     assert page.table('nyu_linear') == 'Nothing of this has been run yet.'
+    assert page.table('picture') == 'No picture yet.'
+    page.cost = {method: dict(step_to_frozen=1.5) for method in page.plan.methods}
+    page.found['camvid_linear']['daga'] = page.found['camvid_linear']['lora']
+    assert page.table('picture').endswith('(images/benchmark.png)')
+    assert [axis.get_title() for axis in page.draw().axes] == ['CamVid, linear head: mIoU, % ↑']
     text = 'before\n<!-- table: camvid_linear -->\nold\n<!-- end -->\nafter'
     assert (
         page.fill(text)

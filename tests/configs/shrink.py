@@ -42,7 +42,7 @@ def _narrow(value: Any, dims: int) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_narrow(inner, dims) for inner in value)
     if isinstance(value, int) and not isinstance(value, bool):
-        if value in (dims, 2 * dims):  # a map, or the class token beside the mean patch
+        if value in (dims, 2 * dims, 4 * dims):  # a map, the class token beside the mean patch, or four maps
             return TINY['embed_dim'] * value // dims
         return WIDTHS.get(value, value)
     return value

@@ -6,8 +6,6 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from daga_mm.cli.data import require_data
-
 from ..conftest import REPOSITORY
 
 LABELS = np.repeat(np.arange(12, dtype=np.uint8), 4)[None].repeat(36, axis=0)  # (36, 48), all of them
@@ -29,7 +27,6 @@ def write_camvid(root, suffix='.png'):
 def test_the_config_reads_all_three_splits(suffix, tmp_path, monkeypatch):
     monkeypatch.setenv('CAMVID_ROOT', str(write_camvid(tmp_path, suffix)))
     config = Config.fromfile(REPOSITORY / 'configs/_base_/camvid.py')
-    require_data(config, *SPLITS)
     init_default_scope('mmseg')
     for split, count in SPLITS.items():
         dataset = DATASETS.build(config[f'{split}_dataloader'].dataset)
