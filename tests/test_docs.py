@@ -25,6 +25,7 @@ from daga_mm import registry
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config, path_names
 from daga_mm.cli.data import require_data
+from daga_mm.cli.parser import ADAPTER
 from daga_mm.engine import check_pipelines
 from daga_mm.visualization import AttentionVisHook
 
@@ -211,7 +212,7 @@ def check_tool(tool: str, words: list[str]) -> None:
     if '/' in config:
         assert (REPOSITORY / config).is_file(), f'no config {config}'
         options = getattr(args, 'cfg_options', None) or {}
-        unknown = [name for name in options if not takes(read(config), name)]
+        unknown = [name for name in options if not takes(read(config), name, options.get(ADAPTER))]
         assert not unknown, f'{config} has no {unknown}'
 
 
@@ -223,14 +224,14 @@ def read(config: str) -> Config:
     return found
 
 
-def takes(config: Config, option: str) -> bool:
+def takes(config: Config, option: str, adapter: str | None = None) -> bool:
     """Whether a dotted option is a setting in the config, or an argument of the class that is configured there."""
     if option in path_names():
         return True
     *parents, last = option.split('.')
     if 'adapter' in parents:
         place = parents.index('adapter') + 1
-        adapter = read_at(config, parents[:place])
+        adapter = adapter or read_at(config, parents[:place])
         kind = registry.ADAPTERS.get(adapter if isinstance(adapter, str) else adapter['type'])
         return [*parents, last][place] in inspect.signature(kind).parameters
     node = config
@@ -295,7 +296,7 @@ def test_a_command_with_a_mistake_is_found():
     check(['python', 'tools/test.py', config, 'none', '--cfg-options', 'test_cfg.ks=[1]'])
     for words in (
         ['python', 'tools/tset.py', config, 'none'],
-        ['python', 'tools/test.py', config.replace('vitb', 'vitx'), 'none'],
+        ['python', 'tools/test.py', config.replace('knn', 'kmm'), 'none'],
         ['python', 'tools/test.py', config, 'none', '--recume'],
         ['python', 'tools/test.py', config, 'none', '--cfg-options', 'model.backbone.adaptor=lora'],
         ['tools/dist_test.sh', config, '8'],
