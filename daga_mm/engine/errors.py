@@ -85,7 +85,7 @@ def _lost_worker(error: BaseException) -> str | None:
         loader = frame.f_locals.get('self')
         if isinstance(loader, _MultiProcessingDataLoaderIter):
             if isinstance(cause, OSError | EOFError):
-                wait([worker.sentinel for worker in loader._workers], timeout=1)  # the connection breaks before it ends
+                wait([worker.sentinel for worker in loader._workers], timeout=10)  # the connection breaks first
             for worker in loader._workers:
                 if worker.exitcode:
                     return f'DataLoader worker (pid {worker.pid}) ended with exit code {worker.exitcode}'
