@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -37,6 +39,24 @@ class TokenCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.bytes = sum(path.stat().st_size for path in self.folder.glob('*/*.safetensors'))
         self.full = False
+
+    def fetch(self, images: Tensor, identity: str, compute: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors of images (B, 3, H, W), each with B rows: read from disk, or computed and saved.
+
+        Args:
+            images: The images.
+            identity: All that their tensors depend on beside the image.
+            compute: From images (M, 3, H, W), those that are not on disk, to tensors with M rows.
+        """
+        keys = [self.key(image, identity) for image in images]
+        entries: Any = [self.load(key) for key in keys]
+        missing = [number for number, entry in enumerate(entries) if entry is None]
+        if missing:
+            tensors = compute(images[missing])
+            for row, number in enumerate(missing):
+                entries[number] = {name: tensor[row].cpu() for name, tensor in tensors.items()}
+                self.save(keys[number], entries[number])
+        return {name: torch.stack([entry[name] for entry in entries]).to(images.device) for name in entries[0]}
 
     def key(self, image: Tensor, identity: str) -> str:
         """The name of an image (3, H, W) under a model: equal pixels and equal ``identity`` give equal names."""

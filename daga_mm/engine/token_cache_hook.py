@@ -48,11 +48,8 @@ class TokenCacheHook(Hook):
         with _same_random_state(), torch.no_grad():
             images, copies = self._look_at_images(runner)
             entry = backbone.run_prefix(images)
-        tensors = [*entry.outputs.values(), *entry.guidance.values()]
-        if len(entry.outputs) < len(backbone.out_indices):
-            tensors += [entry.tokens, *([] if entry.attention is None else [entry.attention])]
         size = torch.empty((), dtype=getattr(torch, self.cache.dtype)).element_size()
-        each = sum(tensor.numel() for tensor in tensors) * size / len(images)
+        each = sum(tensor.numel() for tensor in backbone.prefix_tensors(entry).values()) * size / len(images)
         # All processes fill one folder, each with the images that it happens to get.
         need = each * len(runner.train_dataloader.dataset) * copies
         room = shutil.disk_usage(self.cache.folder).free

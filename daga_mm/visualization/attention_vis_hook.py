@@ -14,7 +14,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ..backbones import DAGAViT
-from ..backbones.daga_vit import Record
+from ..backbones.adapted_vit import Record
 from ..registry import HOOKS
 from .panels import draw_attention, draw_features, draw_gates
 from .streams import compare_streams

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..adapters import Context
 from ..backbones import DAGAViT
-from ..backbones.daga_vit import Record
+from ..backbones.adapted_vit import Record
 from ..layers import normalize_map
 
 
