@@ -9,6 +9,7 @@ from mmengine.logging import MMLogger
 
 HERE = Path(__file__).parent
 RATES = (3e-4, 1e-3, 3e-3)  # tried for every method
+TUNING_SHARE = 0.5  # of the epochs
 SEEDS = 3
 
 
@@ -82,7 +83,16 @@ class Plan:
         config.optim_wrapper.optimizer.lr = rate
         if cell.part == 'tuning':
             config.val_dataloader.dataset.update(config.tuning)
+            shorten(config, TUNING_SHARE)
         last = dict(type='daga_mm.CheckpointHook', interval=config.train_cfg.max_epochs, save_optimizer=False)
         hooks = dict(logger=dict(type='LoggerHook', interval=10), checkpoint=last)
         config.merge_from_dict(dict(default_hooks=hooks, randomness=dict(seed=cell.seed), work_dir=str(work_dir)))
         return config
+
+
+def shorten(config: Config, share: float) -> None:
+    """Train for a share of the epochs, on the same schedule."""
+    config.train_cfg.max_epochs = config.train_cfg.val_interval = round(config.train_cfg.max_epochs * share)
+    for scheduler in config.param_scheduler:
+        scheduler.begin *= share
+        scheduler.end *= share

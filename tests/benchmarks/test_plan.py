@@ -38,7 +38,8 @@ def test_the_core_plan_ends(plan):
 def test_methods_are_of_matched_size(benchmark, plan, tmp_path):
     run = benchmark('run')
     cells = {c.method: c for c in plan.cells if c.dataset == 'camvid_linear'}
-    trained = {m: run.trained_parameters(plan.config(c, 1e-3, tmp_path).model.backbone) for m, c in cells.items()}
+    backbones = {m: plan.config(c, 1e-3, tmp_path).model.backbone for m, c in cells.items()}
+    trained = {m: run.trained_parameters(run.build_backbone(backbone)) for m, backbone in backbones.items()}
     assert trained['frozen'] == 0 and trained['full'] == 22_056_192 and trained['daga'] == 672_644
     for name in ('lora', 'adaptformer', 'mona', 'daga_heads', 'daga_lora'):
         assert abs(trained[name] - 575_000) < 15_000, name

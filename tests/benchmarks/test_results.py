@@ -12,7 +12,7 @@ def results(benchmark, plan, tmp_path):
 
 def add(results, cell, score, rate=1e-3, **more):
     line = dict(dataset=cell.dataset, method=cell.method, seed=cell.seed, rate=rate, trunk='vit_s14_focus', score=score)
-    results.append(cell.part, line | dict(trained=1000, seconds=10.0) | more)
+    results.append(cell.part, line | dict(trained=1000, cpu_seconds=10.0) | more)
 
 
 def of(results, part, method, dataset='camvid_linear'):
