@@ -142,9 +142,9 @@ def run_costs(results: Results, device: str) -> None:
     known = {line['case'] for line in results.lines('costs')}
     if not known >= set(results.plan.methods):
         width, height = results.plan.datasets['camvid_linear'].size
-        options = (
-            f'--arch {results.plan.backbone.arch} --size {height} {width} --batch 8 --dtype bf16 --device {device}'
-        )
+        dtype = 'bf16' if device == 'cuda' else 'fp32'
+        options = f'--arch {results.plan.backbone.arch} --size {height} {width} --batch 8 --dtype {dtype}'
+        options += f' --device {device}'
         command = [sys.executable, HERE / 'costs.py', *options.split(), '--json', results.folder / 'costs.jsonl']
         subprocess.run(command, check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
 
