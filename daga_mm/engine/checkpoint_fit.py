@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from ..backbones import DAGAViT
+from ..backbones import find_backbones, unwrap
 from ..compat import load_checkpoint_file
 
 SHOWN = 5  # names, where many are wrong
@@ -32,9 +31,8 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     shapes = {re.sub(r'^module\.', '', key): value.shape for key, value in state.items() if hasattr(value, 'shape')}
-    model = _unwrapped(model)
-    backbones = {name: module for name, module in model.named_modules() if isinstance(module, DAGAViT)}
-    own = model.state_dict()
+    backbones = find_backbones(model)
+    own = unwrap(model).state_dict()
     for name, backbone in backbones.items():
         extra = [key for key in shapes if key.startswith(f'{name}.adapters.') and key not in own]
         if extra and (whole or backbone.adapters):
@@ -85,12 +83,6 @@ def require_resumable(path: str) -> None:
             f'{path} is not one to resume from: it has no {", ".join(lacking)}, only weights. To start a new training '
             f'from them: --cfg-options load_from={path}, without --resume'
         )
-
-
-def _unwrapped(model: Any) -> Any:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def _some(names: list[str]) -> str:
