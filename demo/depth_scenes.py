@@ -10,6 +10,8 @@ model = dict(
     backbone=dict(
         arch=dict(_delete_=True, name='dinov3_vits16', patch_size=8, embed_dim=96, depth=8, num_heads=3),
         adapter=dict(
+            _delete_=True,
+            type='DAGA',
             layers=(1, 3, 5, 7),
             instruction_dim=32,
             bottleneck_dim=24,  # a quarter, as the trunk's width is

@@ -568,9 +568,9 @@ CHECKPOINTS: Mistakes = {
     'of another task': (lambda p: p.test(weights(p, task='seg')), r'model\.pth is not a checkpoint of this model.*missing'),
     'with DAGA, for the frozen trunk': (
         lambda p: p.test(weights(p), **{'model.backbone.adapter': None}),
-        r'model\.pth has adapters that this model \(none\) has no place for'),
+        r'model\.pth has the adapter daga; this model has no adapters\. .*--adapter daga, or use the config'),
     'with other DAGA layers, to train from': (
-        lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.adapter.layers': (0,)}), 'adapters that .* no place'),
+        lambda p: p.train(load_from=str(weights(p)), **{'model.backbone.adapter.layers': (0,)}), 'adapter daga that this model has no place for.*such as layers'),
     'of folders with words for names': (
         lambda p: p.test(p.saved({'state_dict': p.state(), 'meta': {'dataset_meta': {'classes': tuple('abcdefghij')}}})), WORKS),
     'of other folders': (

@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from daga_mm import registry
+from daga_mm.adapters import adapter_names
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config, path_names
 from daga_mm.cli.data import require_data
@@ -319,6 +320,18 @@ def test_parameters_beside_the_published_ones_are_counted():
         adapters, trunk = (sum(p.numel() for p in part.parameters()) for part in (model.adapters, model.trunk))
         assert f'{adapters:,}' == count and f'{100 * adapters / trunk:.2f}' == percent
         assert wanted == 'all' or list(model.adapters['daga'].layers) == wanted
+
+
+def test_parameters_of_the_adapters_are_counted():
+    text = (REPOSITORY / 'docs/concepts.md').read_text()
+    rows = re.findall(r"^\| `(None|'\w+')`(, with `frozen=False`)? \|.*\| ([\d,]+) \|$", text, flags=re.MULTILINE)
+    assert {name.strip("'") for name, *_ in rows} == {'None', *adapter_names()} and len(rows) == len(
+        adapter_names()
+    ) + 2
+    for name, full, count in rows:
+        with torch.device('meta'):
+            model = DAGAViT('dinov3_vitb16', adapter=ast.literal_eval(name), frozen=not full)
+        assert f'{sum(p.numel() for p in model.parameters() if p.requires_grad):,}' == count, name
 
 
 def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):

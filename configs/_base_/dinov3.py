@@ -6,29 +6,21 @@ trunks = {
     name: dict(
         embed_dims=embed_dims,
         patch_size=patch_size,
-        quarter_ends=quarter_ends,  # the blocks that DINOv3's dense heads read, DAGAViT's default out_indices
         backbone=dict(
             arch=arch,
             init_cfg=dict(type='Pretrained', checkpoint=_base_.dinov3_checkpoints + '/' + file),
         ),
     )
-    for name, arch, embed_dims, patch_size, quarter_ends, file in [
-        ('vits16', 'dinov3_vits16', 384, 16, (2, 5, 8, 11), 'dinov3_vits16_pretrain_lvd1689m-08c60483.pth'),
-        ('vits16plus', 'dinov3_vits16plus', 384, 16, (2, 5, 8, 11), 'dinov3_vits16plus_pretrain_lvd1689m-4057cbaa.pth'),
-        ('vitb16', 'dinov3_vitb16', 768, 16, (2, 5, 8, 11), 'dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth'),
-        ('vitl16', 'dinov3_vitl16', 1024, 16, (4, 11, 17, 23), 'dinov3_vitl16_pretrain_lvd1689m-8aa4cbdd.pth'),
-        (
-            'vith16plus',
-            'dinov3_vith16plus',
-            1280,
-            16,
-            (7, 15, 23, 31),
-            'dinov3_vith16plus_pretrain_lvd1689m-7c1da9a5.pth',
-        ),
-        ('vit7b16', 'dinov3_vit7b16', 4096, 16, (9, 19, 29, 39), 'dinov3_vit7b16_pretrain_lvd1689m-a955f4ea.pth'),
+    for name, arch, embed_dims, patch_size, file in [
+        ('vits16', 'dinov3_vits16', 384, 16, 'dinov3_vits16_pretrain_lvd1689m-08c60483.pth'),
+        ('vits16plus', 'dinov3_vits16plus', 384, 16, 'dinov3_vits16plus_pretrain_lvd1689m-4057cbaa.pth'),
+        ('vitb16', 'dinov3_vitb16', 768, 16, 'dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth'),
+        ('vitl16', 'dinov3_vitl16', 1024, 16, 'dinov3_vitl16_pretrain_lvd1689m-8aa4cbdd.pth'),
+        ('vith16plus', 'dinov3_vith16plus', 1280, 16, 'dinov3_vith16plus_pretrain_lvd1689m-7c1da9a5.pth'),
+        ('vit7b16', 'dinov3_vit7b16', 4096, 16, 'dinov3_vit7b16_pretrain_lvd1689m-a955f4ea.pth'),
         # DINOv2's, and the benchmark's of its architecture
-        ('vits14', 'vit_small_patch14_dinov2', 384, 14, (2, 5, 8, 11), 'dinov2_vits14_pretrain.pth'),
-        ('vits14_focus', 'vit_small_patch14_dinov2', 384, 14, (2, 5, 8, 11), 'vit_s14_focus.safetensors'),
+        ('vits14', 'vit_small_patch14_dinov2', 384, 14, 'dinov2_vits14_pretrain.pth'),
+        ('vits14_focus', 'vit_small_patch14_dinov2', 384, 14, 'vit_s14_focus.safetensors'),
     ]
 }
 trunk = trunks['{{$TRUNK:vitb16}}']

@@ -1,10 +1,8 @@
-# DPT on a frozen DINOv3 ViT with DAGA after the four blocks that it reads. Bins are DINOv3's (dinov3/eval/depth),
-# the two losses those of DINOv2's depth recipes.
+# DPT on a frozen DINOv3 ViT with DAGA. Bins are DINOv3's (dinov3/eval/depth), the two losses those of DINOv2's depth
+# recipes.
 _base_ = '../_base_/nyu.py'
 model = dict(
-    backbone=dict(
-        type='daga_mm.DAGAViT', adapter=dict(type='DAGA', layers=_base_.trunk.quarter_ends), **_base_.trunk.backbone
-    ),
+    backbone=dict(type='daga_mm.DAGAViT', adapter='daga', **_base_.trunk.backbone),
     decode_head=dict(
         type='daga_mm.DPTDepthHead',
         embed_dims=_base_.trunk.embed_dims,

@@ -1,13 +1,8 @@
-# Linear depth head on a frozen DINOv3 ViT with DAGA at the quarter ends; DINOv3's recipe (dinov3/eval/depth): the
-# last block, batch norm, 1×1 convolution to 256 bins of depth.
+# Linear depth head on a frozen DINOv3 ViT with DAGA; DINOv3's recipe (dinov3/eval/depth): the last block, batch norm,
+# 1×1 convolution to 256 bins of depth.
 _base_ = '../_base_/nyu.py'
 model = dict(
-    backbone=dict(
-        type='daga_mm.DAGAViT',
-        adapter=dict(type='DAGA', layers=_base_.trunk.quarter_ends),
-        out_indices=(-1,),
-        **_base_.trunk.backbone,
-    ),
+    backbone=dict(type='daga_mm.DAGAViT', adapter='daga', out_indices=(-1,), **_base_.trunk.backbone),
     decode_head=dict(
         type='daga_mm.LinearDepthHead',
         in_channels=[_base_.trunk.embed_dims],
@@ -20,7 +15,8 @@ model = dict(
 )
 
 # The schedule of DINOv3's linear probe for depth (dinov3/eval/depth/configs/config-nyu.yaml): cosine to zero under a
-# linear warm-up of a third of the run. DINOv3 also moves Adam's beta1 between 0.85 and 0.95; here it stays at 0.9.
+# linear warm-up of a third of the run. DINOv3 also changes Adam's beta1: 0 in the warm-up, then from 0.85 to 0.95. Here
+# it is 0.9 throughout.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=38400, val_interval=1600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -29,6 +25,8 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.99), weight_decay=1e-4),
     clip_grad=dict(max_norm=35),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
+    # DINOv3 decays the norm and the bias of its head too.
+    paramwise_cfg=dict(custom_keys={'decode_head': dict(decay_mult=1.0)}),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=12800),

@@ -105,10 +105,6 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         'model.backbone.out_indices="[1,3]"; paths of configs/_base_/paths.py go by their names; trunk=vitl16 takes '
         'another trunk of configs/_base_/dinov3.py',
     )
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """What a run through mmengine's Runner takes: where its files go, and who started it."""
     parser.add_argument(
         '--adapter',
         dest='cfg_options',
@@ -117,6 +113,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help='daga, lora, adaptformer, mona, bitfit, last_blocks, another registered adapter, or none; '
         f'its options: --cfg-options {ADAPTER}.rank=4',
     )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What a run through mmengine's Runner takes: where its files go, and who started it."""
     parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG or CONFIG_ADAPTER)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -1,12 +1,12 @@
 """Whether a checkpoint is one of this model: mmengine loads what fits, and leaves the rest random."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
-from ..backbones import find_backbones, unwrap
+from ..backbones import DAGAViT, find_backbones, unwrap
 from ..compat import load_checkpoint_file
 
 SHOWN = 5  # names, where many are wrong
@@ -15,8 +15,8 @@ SHOWN = 5  # names, where many are wrong
 def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     """Refuse a checkpoint that leaves parts of the model as they were.
 
-    Of a frozen trunk nothing is asked: `DAGAViT` looks after it. BatchNorm's counters and what the model has no place
-    for don't matter, but for adapters: without them, or with some of them, the figures would be of another model.
+    A frozen trunk is not checked: `DAGAViT` does that. BatchNorm's counters, and what the model has no place for, may
+    differ, except adapters: without them, or with some of them, the figures would be of another model.
 
     Args:
         model: The model of a run, wrapped or not.
@@ -25,25 +25,20 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is none that can be read, tensors are missing or misshapen, or adapters of its own would be left
-            out.
+        ValueError: The file is unreadable, tensors are missing or misshapen, or its adapters are not the model's.
     """
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     shapes = {re.sub(r'^module\.', '', key): value.shape for key, value in state.items() if hasattr(value, 'shape')}
-    backbones = find_backbones(model)
-    own = unwrap(model).state_dict()
-    for name, backbone in backbones.items():
-        extra = [key for key in shapes if key.startswith(f'{name}.adapters.') and key not in own]
-        if extra and (whole or backbone.adapters):
-            raise ValueError(
-                f'{path} has adapters that this model ({", ".join(backbone.adapters) or "none"}) has no place for: '
-                f'{_some(extra)}. Use the config that it was trained with'
-            )
-    trunks = tuple(f'{name}.trunk.' for name in backbones)
+    model = unwrap(model)
+    backbones = {f'{name}.' if name else '': backbone for name, backbone in find_backbones(model).items()}
+    for prefix, backbone in backbones.items():
+        given = [key.removeprefix(prefix) for key in shapes if key.startswith((f'{prefix}trunk', f'{prefix}adapters.'))]
+        _require_adapters(backbone, path, given, whole)
+    trunks = tuple(f'{prefix}trunk.' for prefix in backbones)
     asked = {
         key: value.shape
-        for key, value in own.items()
+        for key, value in model.state_dict().items()
         if not key.startswith(trunks) and not key.endswith('num_batches_tracked')
     }
     missing = [key for key in asked if key not in shapes]
@@ -60,10 +55,57 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     if whole and (missing or misshapen):
         faults = {'missing': missing, 'misshapen': misshapen}
         raise ValueError(
-            f'{path} is not a checkpoint of this model, whose head would stay random: '
+            f'{path} is not a checkpoint of this model, parts of which would stay random: '
             + '; '.join(f'{kind} ({len(keys)}): {_some(keys)}' for kind, keys in faults.items() if keys)
             + '. Take the config that it was trained with (its run wrote it into the work dir), with the same classes'
         )
+
+
+def _require_adapters(backbone: DAGAViT, path: str, keys: list[str], whole: bool) -> None:
+    """Refuse a checkpoint with other adapters than the backbone's.
+
+    To train from, a checkpoint may lack adapters of the backbone, and a backbone without any takes that of any.
+
+    Args:
+        backbone: Of the model.
+        path: The file of the checkpoint, for messages.
+        keys: What the checkpoint has of a DAGAViT; nothing if it is of another model.
+        whole: As in `require_fit`.
+    """
+    own = backbone.state_dict().keys()
+    theirs, ours = _adapters(keys), _adapters(own)
+    trained = {key.removeprefix('trunk.') for key in keys if key.startswith('trunk.')}
+    is_part = all(key.startswith('model.blocks.') for key in trained)  # else a whole trunk, however it was trained
+    others = theirs - ours if whole or backbone.adapters else set()
+    lacking = keys and ((whole and ours - theirs) or (is_part and trained != backbone.trained_in_trunk()))
+    if others or lacking:
+        option = f'--adapter {"".join(theirs) or "none"}'
+        if len(theirs) > 1:
+            option = f'--cfg-options model.backbone.adapter={",".join(sorted(theirs))}'
+        found = _listed(theirs)
+        if trained and is_part:
+            option = '--adapter NAME'
+            found += f' and {len(trained)} parameters of the trunk, which adapters such as bitfit and last_blocks train'
+        raise ValueError(
+            f'{path} has {found}; this model has {_listed(backbone.adapters)}. Choose the adapters of the checkpoint, '
+            f'{option}, or use the config that it was trained with'
+        )
+    extra = [key for key in keys if key.startswith('adapters.') and key not in own]
+    if extra and (whole or backbone.adapters):
+        raise ValueError(
+            f'{path} has parts of {_listed(theirs)} that this model has no place for: {_some(extra)}. Give the adapter '
+            'the options that it was trained with, such as layers, or use its config'
+        )
+
+
+def _adapters(keys: Iterable[str]) -> set[str]:
+    """The adapters that have keys of their own among those of a backbone."""
+    return {key.split('.')[1] for key in keys if key.startswith('adapters.')}
+
+
+def _listed(adapters: Iterable[str]) -> str:
+    names = sorted(adapters)
+    return f'the adapter{"s" * (len(names) > 1)} {", ".join(names)}' if names else 'no adapters'
 
 
 def require_resumable(path: str) -> None:

@@ -109,13 +109,15 @@ def test_an_option_chooses_the_adapter_and_its_options(options, adapter, ending)
     assert config.work_dir == f'work_dirs/{CONFIG.stem}{ending}'
 
 
-def test_a_name_in_the_place_of_options_leaves_none_of_them():
-    depth = REPOSITORY / 'configs/depth/depth_daga-vitb16_dpt_8xb2-25e_nyu-416x544.py'
-    layers = {'vitb16': (2, 5, 8, 11), 'vitl16': (4, 11, 17, 23)}
-    for trunk, expected in layers.items():
-        adapter = load_config(depth, {'trunk': trunk, f'{ADAPTER}.gate': 'heads'}).model.backbone.adapter
-        assert adapter == dict(type='DAGA', layers=expected, gate='heads')
-    lora = load_config(depth, {ADAPTER: 'lora', f'{ADAPTER}.rank': 4})
+def test_a_name_in_the_place_of_options_leaves_none_of_them(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f"_base_ = '{CONFIG}'\nmodel = dict(backbone=dict(adapter=dict(_delete_=True, type='DAGA', layers=(2, 5))))"
+    )
+    assert load_config(own, {f'{ADAPTER}.gate': 'heads'}).model.backbone.adapter == dict(
+        type='DAGA', layers=(2, 5), gate='heads'
+    )
+    lora = load_config(own, {ADAPTER: 'lora', f'{ADAPTER}.rank': 4})
     assert lora.model.backbone.adapter == dict(type='lora', rank=4)
 
 

@@ -29,8 +29,6 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
     if 'pad_size_divisor' in model['data_preprocessor']:
         model['data_preprocessor']['pad_size_divisor'] = 32  # and no megapixel
     model['backbone']['arch'] = {**arch, **TINY}
-    if isinstance(model['backbone'].get('adapter'), dict):
-        model['backbone']['adapter'].pop('layers', None)  # of a deeper trunk
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model
     return config

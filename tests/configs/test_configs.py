@@ -82,11 +82,7 @@ def test_config_is_what_its_name_says(path, size, read):
     backbone = config.model.backbone
     assert arch_of(config)['name'] == f'dinov3_{size}'
     assert f'dinov3_{size}_' in backbone.init_cfg.checkpoint
-    adapter = backbone.adapter
-    if isinstance(adapter, dict):
-        assert path.parent.name == 'depth' and tuple(adapter.layers) == QUARTERS[size]
-        adapter = adapter.type.lower()
-    assert adapter == {'frozen': None, 'full': None}.get(name['kind'], name['kind'])
+    assert backbone.adapter == {'frozen': None, 'full': None}.get(name['kind'], name['kind'])
     assert backbone.get('frozen', True) == (name['kind'] != 'full')
     assert config.train_dataloader.batch_size == int(name['batch'])
     assert config.auto_scale_lr.base_batch_size == int(name['gpus']) * int(name['batch'])
@@ -122,7 +118,6 @@ def assert_classification_recipe(config: Config, kind: str, data: str, epochs: i
         assert optimizer == dict(type='SGD', lr=lr, momentum=0.9, nesterov=True, weight_decay=0.0)
 
 
-QUARTERS = dict(vits16=(2, 5, 8, 11), vitb16=(2, 5, 8, 11), vitl16=(4, 11, 17, 23))
 # Epochs, parts of the run after which the rate falls, optimiser's decay, scale in a test, what sizes are padded to.
 SCHEDULES = {
     '1x': (12, [8 / 12, 11 / 12], 0.05, (1333, 800), 32),

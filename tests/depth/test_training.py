@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmengine.optim.scheduler import CosineAnnealingLR, LinearLR
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from demo.scenes import write_nyu
@@ -119,3 +121,19 @@ def test_the_rate_is_a_cosine_under_a_linear_warm_up():
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
+
+
+@pytest.mark.parametrize('adapter', ['daga', None])
+def test_the_linear_head_is_decayed_whole_as_dinov3s(adapter):
+    """dinov3/eval/depth/train.py puts all of the head into one group, its norm and its biases included."""
+    config = read_config('linear', **{'model.backbone.adapter': adapter})
+    init_default_scope('mmseg')
+    model = MODELS.build(config.model)
+    decays = {
+        parameter: group['weight_decay']
+        for group in build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+        for parameter in group['params']
+    }
+    head = list(model.decode_head.parameters())
+    assert len(head) == 4 and {decays.pop(parameter) for parameter in head} == {1e-4}
+    assert set(decays.values()) == ({0.0, 1e-4} if adapter else set()), 'norms and biases of the adapter'
