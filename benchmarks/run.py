@@ -70,7 +70,7 @@ def run_cell(cell: Cell, rate: float, plan: Plan, work_dir: Path, device: str) -
     if config.benchmark.get('deterministic') and backbone.first_block > backbone.num_layers // 2:
         config.custom_hooks.append(dict(type='daga_mm.TokenCacheHook', folder=str(work_dir / 'tokens')))
     config.dump(folder / 'config.py')
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(HERE), os.environ.get('PYTHONPATH', '')])}
     if device == 'cpu':
         environment |= {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
     start, output = time.perf_counter(), folder / 'output.txt'
