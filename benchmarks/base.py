@@ -4,7 +4,7 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epo
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
-    type='daga_mm.BFloat16OptimWrapper',  # half again as fast, on a CPU that has it
+    type='OptimWrapper',  # bfloat16 on a GPU: run.py
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
     constructor='daga_mm.DAGAOptimWrapperConstructor',
 )

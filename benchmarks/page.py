@@ -63,10 +63,10 @@ class Page:
                 row = [method, f'{len(lines)}', self.mean(name, method)]
                 row += [self.difference(name, values) if any(values) else '' for values in compared]
                 rows.append(
-                    [*row, f'{some["rate"]:g}', f'{np.median([line["seconds"] for line in lines.values()]):.0f}']
+                    [*row, f'{some["rate"]:g}', f'{np.median([line["cpu_seconds"] for line in lines.values()]):.0f}']
                 )
         references = [f'− {other}' for other in REFERENCES]
-        return markdown(['', 'seeds', self.title(name), *references, 'rate', 'seconds of a run'], rows)
+        return markdown(['', 'seeds', self.title(name), *references, 'rate', 'CPU seconds of a run'], rows)
 
     def tuning(self) -> str:
         """Scores on validation images by learning rate."""

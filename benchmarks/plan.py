@@ -9,6 +9,8 @@ from mmengine.logging import MMLogger
 
 HERE = Path(__file__).parent
 RATES = (3e-4, 1e-3, 3e-3)  # tried for every method
+TUNING_SHARE = 0.5  # of the epochs
+ABOUT = ('seeds', 'datasets', 'tuned_as')  # what a method's file says of its place in the plan
 SEEDS = 3
 
 
@@ -54,7 +56,10 @@ class Plan:
         for dataset, config in self.datasets.items():
             about = config.benchmark
             for method, options in self.methods.items():
-                for rate in RATES if about.get('rates_of') == dataset else ():
+                if dataset not in options.get('datasets', self.datasets):
+                    continue
+                tuned = about.get('rates_of') == dataset and 'tuned_as' not in options
+                for rate in RATES if tuned else ():
                     yield Cell('tuning', dataset, method, 0, rate)
                 seeds = min(options.get('seeds', 1), about.get('seeds', SEEDS))
                 for seed in range(SEEDS):
@@ -69,7 +74,8 @@ class Plan:
     def tuning(self, cell: Cell) -> list[Cell]:
         """The cells whose results decide the learning rate of ``cell``; none if its config does."""
         source = None if cell.part == 'tuning' else self.datasets[cell.dataset].benchmark.get('rates_of')
-        return [c for c in self.cells if c.part == 'tuning' and (c.dataset, c.method) == (source, cell.method)]
+        method = self.methods[cell.method].get('tuned_as', cell.method)
+        return [c for c in self.cells if c.part == 'tuning' and (c.dataset, c.method) == (source, method)]
 
     def sign(self, dataset: str) -> int:
         """1 where a higher score is better, -1 where a lower one is."""
@@ -78,11 +84,20 @@ class Plan:
     def config(self, cell: Cell, rate: float, work_dir: Path) -> Config:
         """The config of a run: the data set's, changed by the method's."""
         config = Config(self.datasets[cell.dataset].to_dict())
-        config.merge_from_dict({k: v for k, v in self.methods[cell.method].to_dict().items() if k != 'seeds'})
+        config.merge_from_dict({k: v for k, v in self.methods[cell.method].to_dict().items() if k not in ABOUT})
         config.optim_wrapper.optimizer.lr = rate
         if cell.part == 'tuning':
             config.val_dataloader.dataset.update(config.tuning)
+            shorten(config, TUNING_SHARE)
         last = dict(type='daga_mm.CheckpointHook', interval=config.train_cfg.max_epochs, save_optimizer=False)
         hooks = dict(logger=dict(type='LoggerHook', interval=10), checkpoint=last)
         config.merge_from_dict(dict(default_hooks=hooks, randomness=dict(seed=cell.seed), work_dir=str(work_dir)))
         return config
+
+
+def shorten(config: Config, share: float) -> None:
+    """Train for a share of the epochs, on the same schedule."""
+    config.train_cfg.max_epochs = config.train_cfg.val_interval = round(config.train_cfg.max_epochs * share)
+    for scheduler in config.param_scheduler:
+        scheduler.begin *= share
+        scheduler.end *= share

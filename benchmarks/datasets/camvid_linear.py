@@ -1,6 +1,13 @@
-# CamVid: batch norm and a 1×1 convolution on four maps. Every second training image, every fourth test image.
+# CamVid: batch norm and a 1×1 convolution on four maps. Every third training image, every fourth test image.
 _base_ = ['../base.py', '../../configs/_base_/camvid.py']
-benchmark = dict(part='camvid', title='CamVid, linear head', score='mIoU', unit='%', rates_of='camvid_linear')
+benchmark = dict(
+    part='camvid',
+    title='CamVid, linear head',
+    score='mIoU',
+    unit='%',
+    rates_of='camvid_linear',
+    deterministic=True,  # but for the flip: a frozen trunk's maps are cached
+)
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']
 size = (16 * trunk.patch_size, 12 * trunk.patch_size)  # width, height
@@ -26,7 +33,7 @@ model = dict(
 train_dataloader = dict(
     sampler=dict(type='daga_mm.DefaultSampler'),
     dataset=dict(
-        indices=range(0, 367, 2),
+        indices=range(0, 367, 3),
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations'),

@@ -106,7 +106,7 @@ class GatedBottleneck(nn.Module):
     def forward(self, patches: Tensor, instruction: Tensor, grid: tuple[int, int]) -> Tensor:
         """Patches (B, h·w, D) -> adapted patches of the same shape."""
         update = self.up(F.gelu(self.down(self.norm(patches))))  # (B, h·w, D)
-        return patches + self.mixing * self.gate(instruction, grid) * update
+        return torch.addcmul(patches, self.mixing * self.gate(instruction, grid), update)
 
 
 class HeadsBottleneck(GatedBottleneck):

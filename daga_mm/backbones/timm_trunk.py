@@ -8,8 +8,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import apply_rot_embed_cat
-from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
+from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3, rope_rotate_half, rot
 from timm.models import eva, vision_transformer
 from timm.models.eva import Eva, EvaAttention
 from timm.models.vision_transformer import VisionTransformer
@@ -117,13 +116,16 @@ class TimmTrunk(Trunk):
         return modules  # type: ignore[return-value]
 
     def _query_and_keys(self, index: int, taken: list[Tensor], positions: Any) -> tuple[Tensor, Tensor, float]:
-        query, key = taken  # (B, heads, N, d)
+        query, key = taken[0][:, :, :1], taken[1]  # (B, heads, 1, d), (B, heads, N, d)
         attn, rope = self.model.blocks[index].attn, self._rope(index, positions).get('rope')
-        if rope is not None:  # patches only: prefix tokens, the class token's query among them, are not rotated
-            p = self.num_prefix_tokens
-            rotated = apply_rot_embed_cat(key[:, :, p:], rope, half=getattr(attn, 'rotate_half', False))
-            key = torch.cat([key[:, :, :p], rotated.type_as(key)], dim=2)
-        return query[:, :, :1], key, attn.scale
+        if rope is not None:  # of patches: prefix tokens, the class token's query among them, are not rotated
+            # q · (R k) = (Rᵀ q) · k: turning the one query back, for each position, costs less than turning all keys.
+            sin, cos = rope.chunk(2, dim=-1)
+            rows = (0, 0, self.num_prefix_tokens, 0)
+            sin, cos = F.pad(sin, rows), F.pad(cos, rows, value=1)  # an angle of 0
+            turned = rope_rotate_half(query) if getattr(attn, 'rotate_half', False) else rot(query)
+            query = torch.addcmul(query * cos, turned, sin, value=-1)  # (B, heads, N, d)
+        return query, key, attn.scale
 
     def _roles(self, block: Any) -> dict[str, nn.Module]:
         # Both stand last in their branches, as identities where nothing is dropped.

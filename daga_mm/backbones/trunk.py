@@ -118,7 +118,8 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def _query_and_keys(self, index: int, taken: list[Tensor], positions: Any) -> tuple[Tensor, Tensor, float]:
-        """From those outputs: query (B, heads, 1, d) and keys (B, heads, N, d), positions applied, and the scale."""
+        """From those outputs: the class token's query (B, heads, 1 or N, d), keys (B, heads, N, d), both with positions
+        applied, and the scale; see `class_attention`."""
 
     # -- modules and parameters -------------------------------------------------------------------------------
 

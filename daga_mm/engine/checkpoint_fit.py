@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, find_backbones, unwrap
 from ..compat import load_checkpoint_file
 
 SHOWN = 5  # names, where many are wrong
@@ -31,10 +30,8 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     shapes = {re.sub(r'^module\.', '', key): value.shape for key, value in state.items() if hasattr(value, 'shape')}
-    model = _unwrapped(model)
-    backbones = {
-        f'{name}.' if name else '': module for name, module in model.named_modules() if isinstance(module, DAGAViT)
-    }
+    model = unwrap(model)
+    backbones = {f'{name}.' if name else '': backbone for name, backbone in find_backbones(model).items()}
     for prefix, backbone in backbones.items():
         given = [key.removeprefix(prefix) for key in shapes if key.startswith((f'{prefix}trunk', f'{prefix}adapters.'))]
         _require_adapters(backbone, path, given, whole)
@@ -128,12 +125,6 @@ def require_resumable(path: str) -> None:
             f'{path} is not one to resume from: it has no {", ".join(lacking)}, only weights. To start a new training '
             f'from them: --cfg-options load_from={path}, without --resume'
         )
-
-
-def _unwrapped(model: Any) -> Any:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def _some(names: list[str]) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..backbones import DAGAViT
+from ..backbones import find_backbones, unwrap
 from ..backbones.checkpoints import SCHEMA
 from ..errors import RunError
 from ..registry import HOOKS
@@ -150,7 +149,7 @@ class CheckpointHook(_CheckpointHook):
     # -- what is in it -----------------------------------------------------------------------------------------
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         state = checkpoint['state_dict']
         names = [name for name, value in model.named_parameters() if value.requires_grad]
         # Statistics of batch norm too: a step that a loss scale skips leaves weights as they were, and those not.
@@ -165,9 +164,8 @@ class CheckpointHook(_CheckpointHook):
         # Last of all hooks: EMAHook has put the averaged weights here, and the current ones beside them.
         checkpoint['meta']['fingerprints'] = fingerprints(runner, state)
         checkpoint['meta']['daga_mm_schema'] = SCHEMA
-        for name, module in model.named_modules():
-            if isinstance(module, DAGAViT):
-                prefix = f'{name}.' if name else ''
-                module.finish_state_dict(state, prefix, self.trained_only)
-                if 'ema_state_dict' in checkpoint:
-                    module.finish_state_dict(checkpoint['ema_state_dict'], f'module.{prefix}', self.trained_only)
+        for name, backbone in find_backbones(model).items():
+            prefix = f'{name}.' if name else ''
+            backbone.finish_state_dict(state, prefix, self.trained_only)
+            if 'ema_state_dict' in checkpoint:
+                backbone.finish_state_dict(checkpoint['ema_state_dict'], f'module.{prefix}', self.trained_only)

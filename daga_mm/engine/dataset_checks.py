@@ -10,11 +10,11 @@ from typing import Any
 
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..backbones import unwrap
 from ..errors import RunError
 from .checked_pipeline import check_pipelines, classes_of
 
@@ -67,7 +67,7 @@ def check_data(loader: DataLoader, model: Any, files: Mapping[str, Any]) -> None
         RunError: A data set has more classes than a head that predicts them. Its annotations lack some of its classes,
             have them in another order, or lack masks that its pipeline loads.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     for dataset in check_pipelines(loader.dataset):
         if _is_panoptic(dataset):
             continue  # one head has some of the classes, another the rest

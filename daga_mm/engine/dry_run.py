@@ -14,10 +14,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from ..backbones import unwrap
 from ..compat import load_checkpoint_file
 from ..errors import RunError
 
@@ -90,7 +90,7 @@ class _DryRunHook(Hook):
         raise _Enough
 
     def _summary(self, runner: Runner) -> str:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         ranks, batch = get_world_size(), runner.train_dataloader.batch_sampler.batch_size

@@ -84,8 +84,11 @@ def _lost_worker(error: BaseException) -> str | None:
     for cause, frame in frames:
         loader = frame.f_locals.get('self')
         if isinstance(loader, _MultiProcessingDataLoaderIter):
-            if isinstance(cause, OSError | EOFError):
-                wait([worker.sentinel for worker in loader._workers], timeout=10)  # the connection breaks first
+            if isinstance(cause, OSError | EOFError):  # the connection breaks before the worker has ended
+                ended = wait([worker.sentinel for worker in loader._workers], timeout=10)
+                for worker in loader._workers:
+                    if worker.sentinel in ended:
+                        worker.join(10)  # the exit code comes a moment after the sentinel
             for worker in loader._workers:
                 if worker.exitcode:
                     return f'DataLoader worker (pid {worker.pid}) ended with exit code {worker.exitcode}'

@@ -6,7 +6,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, find_backbones
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 OWN_OPTIONS = {'layer_decay_rate': 1.0, 'adapter_lr_mult': None}
@@ -62,7 +62,7 @@ class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Append the groups of a whole model to ``params``."""
         names = {parameter: name for name, parameter in module.named_parameters()}
-        backbones = {name: child for name, child in module.named_modules() if isinstance(child, DAGAViT)}
+        backbones = find_backbones(module)
         embeddings = {child.weight for child in module.modules() if isinstance(child, nn.Embedding)}
         groups: dict[str, dict[str, Any]] = {}
         for options in self._upstream_groups(module):

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from ..backbones import DAGAViT
+from ..backbones import find_backbones
 
 
 def build_on_meta(config: Config) -> nn.Module:
@@ -30,6 +30,5 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
     """Numbers of parameters: 'total', 'trained', 'frozen', and 'added', those of the adapters."""
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    backbones = [module for module in model.modules() if isinstance(module, DAGAViT)]
-    added = sum(p.numel() for backbone in backbones for p in backbone.adapters.parameters())
+    added = sum(p.numel() for backbone in find_backbones(model).values() for p in backbone.adapters.parameters())
     return dict(total=total, trained=trained, frozen=total - trained, added=added)

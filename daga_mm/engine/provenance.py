@@ -5,12 +5,11 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 from torch import Tensor
 
-from ..backbones import DAGAViT
+from ..backbones import find_backbones
 from ..registry import HOOKS
 
 
@@ -48,9 +47,7 @@ def fingerprints(runner: Runner, state_dict: Mapping[str, Tensor] | None = None)
         runner: Of the run.
         state_dict: Weights to take in place of the model's own.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    for name, module in model.named_modules():
-        if isinstance(module, DAGAViT):
-            prefix = f'{name}.' if name else ''
-            return module.fingerprints() if state_dict is None else module.fingerprints(state_dict, prefix)
+    for name, backbone in find_backbones(runner.model).items():
+        prefix = f'{name}.' if name else ''
+        return backbone.fingerprints() if state_dict is None else backbone.fingerprints(state_dict, prefix)
     return {}

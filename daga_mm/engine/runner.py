@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, TestLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..backbones import unwrap
 from ..compat import local_file
 from ..errors import RunError, as_run_error
 from ..registry import RUNNERS
@@ -81,7 +81,7 @@ class Runner(_Runner):
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it with a ValueError."""
         built = super().build_optim_wrapper(optim_wrapper)
-        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+        model: Any = unwrap(self.model)
         if hasattr(model, 'check_optim_wrapper'):
             with as_run_error(ValueError):
                 model.check_optim_wrapper(built)

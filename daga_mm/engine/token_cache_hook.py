@@ -4,17 +4,15 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, find_backbones, unwrap
 from ..backbones.token_cache import TokenCache
 from ..errors import RunError
 from ..registry import HOOKS
@@ -76,8 +74,7 @@ class TokenCacheHook(Hook):
         self._install(runner)
 
     def _install(self, runner: Runner) -> DAGAViT:
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        backbones = [module for module in model.modules() if isinstance(module, DAGAViT)]
+        backbones = list(find_backbones(runner.model).values())
         if not backbones:
             raise RunError('TokenCacheHook caches the tokens of a daga_mm.DAGAViT, and this model has none')
         for backbone in backbones:
@@ -95,7 +92,7 @@ class TokenCacheHook(Hook):
         Raises:
             RunError: There are more forms than an image and its mirror image.
         """
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         loader = runner.train_dataloader
         dataset, last = loader.dataset, len(loader.dataset) - 1
         forms: list[torch.Tensor] = []

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, unwrap
 from .progress import Progress
 from .ranks import on_rank_zero
-from .weights import probed_backbone, unwrapped
+from .weights import probed_backbone
 
 PATHS = ('data_root', 'data_prefix', 'ann_file', 'init_cfg')
 
@@ -199,8 +199,8 @@ def _label(info: Mapping[str, Any]) -> int:
 @torch.no_grad()
 def _forward(model: torch.nn.Module, dataloader: DataLoader, name: str) -> tuple[Tensor, Tensor, int | None]:
     """Indices (n,) and features (n, 2D) of this process's images, and the index of the first that is not finite."""
-    backbone, preprocessor = probed_backbone(model), unwrapped(model).data_preprocessor
-    unwrapped(model).eval()
+    backbone, preprocessor = probed_backbone(model), unwrap(model).data_preprocessor
+    unwrap(model).eval()
     count = len(dataloader.sampler)  # type: ignore[arg-type]
     indices = torch.empty(count, dtype=torch.long)
     features = torch.empty(0)

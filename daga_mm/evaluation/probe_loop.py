@@ -9,10 +9,11 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..backbones import unwrap
 from ..engine import as_run_error
 from .feature_bank import FeatureBank, describe
 from .ranks import on_rank_zero
-from .weights import probed_backbone, refuse_fresh_adapters, unwrapped
+from .weights import probed_backbone, refuse_fresh_adapters
 
 
 class ProbeLoop(BaseLoop):
@@ -124,7 +125,7 @@ class ProbeLoop(BaseLoop):
     @property
     def device(self) -> torch.device:
         """Where the model is, and where to compute."""
-        return next(unwrapped(self.runner.model).parameters()).device
+        return next(unwrap(self.runner.model).parameters()).device
 
 
 def refuse_evaluator(evaluator: Any, loop: type) -> None:

@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, unwrap
 from ..backbones.checkpoints import fingerprint
 from ..engine import AtomicBackend, as_run_error
 from ..engine.provenance import fingerprints
@@ -22,7 +22,7 @@ from .probe_loop import refuse_evaluator
 from .progress import Progress
 from .ranks import on_rank_zero
 from .robustness_report import summarise, write_report
-from .weights import refuse_fresh_adapters, unwrapped
+from .weights import refuse_fresh_adapters
 
 SETS = ('imagenet_c', 'imagenet_a', 'imagenet_r')
 
@@ -85,7 +85,7 @@ class RobustnessLoop(BaseLoop):
         """
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
-        backbone = getattr(unwrapped(self.runner.model), 'backbone', None)
+        backbone = getattr(unwrap(self.runner.model), 'backbone', None)
         if isinstance(backbone, DAGAViT):
             refuse_fresh_adapters(backbone)
         weights, notes = on_rank_zero(self._notes)
@@ -116,7 +116,7 @@ class RobustnessLoop(BaseLoop):
 
     def _notes(self) -> tuple[str, Path]:
         """The fingerprint of all weights, head included, and the file for what is measured with them."""
-        weights = fingerprint(unwrapped(self.runner.model).state_dict())
+        weights = fingerprint(unwrap(self.runner.model).state_dict())
         config = json.dumps([self.runner.cfg.get('model'), self.runner.cfg.get('data_preprocessor')], default=str)
         key = hashlib.sha256(f'{weights} {config}'.encode()).hexdigest()[:16]
         return weights, Path(self.runner.work_dir) / 'robustness' / f'{key}.json'
@@ -143,7 +143,7 @@ class RobustnessLoop(BaseLoop):
     @torch.no_grad()
     def _measure(self, name: str, dataset: dict) -> dict[str, int]:
         """How many of the images are named rightly, and how many there are."""
-        model = unwrapped(self.runner.model).eval()
+        model = unwrap(self.runner.model).eval()
         loader = self._loader(name, dataset)
         subset = wnids(name) if name in ('imagenet_a', 'imagenet_r') else wnids()
         competing = [label for label, wnid in enumerate(wnids()) if wnid in subset]

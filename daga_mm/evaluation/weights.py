@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 
-from ..backbones import DAGAViT
+from ..backbones import DAGAViT, unwrap
 from ..registry import MODEL_WRAPPERS
 
 
@@ -28,18 +27,13 @@ class Replica(nn.Module):
         return self.module(*args, **kwargs)
 
 
-def unwrapped(model: nn.Module) -> Any:
-    """The model itself, without what distributed training puts around it."""
-    return model.module if is_model_wrapper(model) else model
-
-
 def probed_backbone(model: nn.Module) -> DAGAViT:
     """The backbone whose class token and mean patch a probe reads.
 
     Raises:
         ValueError: It is no DAGAViT, or one with another output.
     """
-    backbone = getattr(unwrapped(model), 'backbone', None)
+    backbone = getattr(unwrap(model), 'backbone', None)
     if not isinstance(backbone, DAGAViT):
         raise ValueError(f'a probe reads the backbone of a model, a daga_mm.DAGAViT, not {type(backbone).__name__}')
     if backbone.out_type != 'cls_avg' or len(backbone.out_indices) != 1 or backbone.with_image:

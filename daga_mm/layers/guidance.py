@@ -14,7 +14,7 @@ def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
     """Attention of one query token over all tokens.
 
     Args:
-        query: (B, heads, 1, d), the class token's query.
+        query: (B, heads, 1, d), the class token's query; (B, heads, N, d) where it depends on the token that it meets.
         key: (B, heads, N, d), every token's key, rotary positions included where the model has them.
         scale: The factor on the dot products, usually ``d ** -0.5``.
 
@@ -26,7 +26,7 @@ def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
     wide, device = torch.promote_types(query.dtype, torch.float32), query.device.type
     # Autocast would round what it multiplies, and the products; meta tensors have none.
     with nullcontext() if device == 'meta' else torch.autocast(device, enabled=False):
-        logits = (query.to(wide) @ key.to(wide).transpose(-2, -1)).squeeze(-2)  # (B, heads, N)
+        logits = torch.linalg.vecdot(query.to(wide), key.to(wide))  # (B, heads, N)
     return (logits.float() * scale).softmax(dim=-1)
 
 
@@ -41,6 +41,7 @@ def normalize_map(attention: Tensor) -> Tensor:
     Returns:
         The same shape, in [0, 1]; all zeros where a map is constant.
     """
-    low = attention.amin(dim=(-2, -1), keepdim=True)
-    span = attention.amax(dim=(-2, -1), keepdim=True) - low
-    return torch.where(span > 0, (attention - low) / span.where(span > 0, 1), 0)
+    flat = attention.flatten(-2)
+    low, high = flat.aminmax(dim=-1, keepdim=True)
+    span = high - low
+    return ((flat - low) / span.masked_fill(span == 0, 1)).view_as(attention)

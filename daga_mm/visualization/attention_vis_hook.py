@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from ..backbones import DAGAViT
+from ..backbones import find_backbones, unwrap
 from ..backbones.adapted_vit import Record
 from ..registry import HOOKS
 from .panels import draw_attention, draw_features, draw_gates
@@ -63,8 +62,7 @@ class AttentionVisHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the backbone, and say now what could not be drawn later."""
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        found = [module for module in model.modules() if isinstance(module, DAGAViT)]
+        found = list(find_backbones(runner.model).values())
         if not found:
             raise ValueError('AttentionVisHook looks into a daga_mm.DAGAViT, and this model has none')
         self.backbone = found[0]
@@ -80,7 +78,7 @@ class AttentionVisHook(Hook):
             outside = [number for number in self.images if not 0 <= number < count]
             if outside:
                 raise ValueError(f'AttentionVisHook: images {outside} of a validation set of {count}')
-        self.preprocessor = model.data_preprocessor
+        self.preprocessor = unwrap(runner.model).data_preprocessor
         of_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
         if self.by_epoch is None:
             self.by_epoch = not of_iterations

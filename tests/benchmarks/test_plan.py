@@ -1,7 +1,10 @@
 """Methods and data sets are files, and the plan is what they say."""
 
 import pytest
+import torch
+from torch import nn
 
+from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config
 from daga_mm.engine import build_on_meta
 
@@ -38,7 +41,8 @@ def test_the_core_plan_ends(plan):
 def test_methods_are_of_matched_size(benchmark, plan, tmp_path):
     run = benchmark('run')
     cells = {c.method: c for c in plan.cells if c.dataset == 'camvid_linear'}
-    trained = {m: run.trained_parameters(plan.config(c, 1e-3, tmp_path).model.backbone) for m, c in cells.items()}
+    backbones = {m: plan.config(c, 1e-3, tmp_path).model.backbone for m, c in cells.items()}
+    trained = {m: run.trained_parameters(run.build_backbone(backbone)) for m, backbone in backbones.items()}
     assert trained['frozen'] == 0 and trained['full'] == 22_056_192 and trained['daga'] == 672_644
     for name in ('lora', 'adaptformer', 'mona', 'daga_heads', 'daga_lora'):
         assert abs(trained[name] - 575_000) < 15_000, name
@@ -50,3 +54,20 @@ def test_every_data_set_is_a_config_that_builds(plan, name, tmp_path):
     plan.config(cell, 1e-3, tmp_path).dump(tmp_path / 'config.py')
     model = build_on_meta(load_config(tmp_path / 'config.py'))
     assert not model.backbone.frozen and model.backbone.embed_dims == 384
+
+
+def test_a_control_takes_the_rate_of_its_method_and_reads_the_maps_of_other_images(plan, tmp_path):
+    cells = [cell for cell in plan.cells if cell.method == 'daga_heads_others']
+    assert {cell.dataset for cell in cells} == {'camvid_linear'} and {cell.part for cell in cells} == {'camvid'}
+    assert {tuning.method for tuning in plan.tuning(cells[0])} == {'daga_heads'}
+    options = dict(arch=dict(name='dinov3_vits16', embed_dim=48, depth=2, num_heads=3), out_indices=(1,))
+    maps = {}
+    for method in ('daga_heads', 'daga_heads_others'):
+        torch.manual_seed(0)
+        model = DAGAViT(**options, adapter=dict(plan.methods[method].model.backbone.adapter)).eval()
+        for bottleneck in model.adapters['daga'].bottlenecks.values():
+            nn.init.normal_(bottleneck.up.weight)
+            nn.init.normal_(bottleneck.gate_generator.weight)
+        maps[method] = [model(images)[0] for images in (torch.randn(2, 3, 32, 32), torch.zeros(1, 3, 32, 32))]
+    own, others = maps.values()
+    assert not torch.allclose(own[0], others[0], atol=1e-3) and torch.equal(own[1], others[1])
