@@ -1,5 +1,5 @@
 # UperNet on the demo's synthetic scenes: the ADE20K recipe, with a small trunk, small heads and a schedule of a minute.
-# demo.py trains it as it is, and once more with model.backbone.adapter=None.
+# demo.py trains it as it is, and once more with adapter=None.
 _base_ = '../configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
 # The classes that the scenes show, by ADE20K's own names ('bed ' has a blank there).

@@ -2,7 +2,7 @@
 
     python tools/publish_model.py CONFIG CHECKPOINT --out DIR
 
-What was trained goes in: DAGA, neck and head. The frozen trunk stays out, since its licence is its makers';
+What was trained goes in: adapters, neck and head. The frozen trunk stays out, since its licence is its makers';
 the file names it, loads onto it, and refuses any other. --trunk puts it in, from wherever the config or the checkpoint
 has it, for a file that works alone. Each kind is made from either.
 """
