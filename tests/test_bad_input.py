@@ -183,7 +183,7 @@ WEIGHTS: Mistakes = {
     'safetensors named .pth': (lambda p: load(safetensors(p).rename(p.path / 'a.pth')), WORKS),
     'a pickle that runs code': (lambda p: load(p.saved({'a': CODE})), r'model\.pth was not loaded: it asks for exec'),
     'a plain pickle': (lambda p: load(p.file('a.pkl', pickle.dumps({'a': CODE}))), r'a\.pkl was not loaded: it (asks for|is dam)'),
-    'truncated': (lambda p: load(halved(p.saved(trunk()))), r'model\.pth was not loaded: it is damaged \(fetch it again'),
+    'truncated': (lambda p: load(halved(p.saved(trunk()))), r'model\.pth was not loaded: it is damaged \(download it again'),
     'truncated safetensors': (lambda p: load(halved(safetensors(p))), 'trunk.safetensors is a broken safetensors file'),
     'empty': (lambda p: load(p.file('a.pth')), r'a\.pth is empty: the download broke off'),
     'a web page': (lambda p: load(p.file('a.pth', '<!DOCTYPE html>')), r'a\.pth is a web page.*licence accepted'),

@@ -36,7 +36,7 @@ def parameters(run: 'Run') -> dict[str, int]:
         return count_parameters(build_on_meta(run.config))
     except Exception as error:  # of whoever wrote the model; metrics, curves and pictures are there all the same
         words = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
-        print(f'{run.name}: its parameters are not counted, since its model can not be built: {words}', file=sys.stderr)
+        print(f'{run.name}: its parameters are not counted, since its model cannot be built: {words}', file=sys.stderr)
         return {}
 
 

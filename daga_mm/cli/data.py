@@ -86,7 +86,7 @@ def _require_annotations(path: Path) -> None:
             file.seek(max(0, path.stat().st_size - 64))
             end = file.read().rstrip()
         if (start[:1], end[-1:]) not in ((b'{', b'}'), (b'[', b']')):
-            raise ValueError(f'{path} is no JSON, or only a part of one: fetch it again')
+            raise ValueError(f'{path} is no JSON, or only a part of one: download it again')
 
 
 def _num_classes(config: Config) -> int | None:

@@ -90,7 +90,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu', mmap: bool
     with open(path, 'rb') as file:  # absent or forbidden: the system's own error says it best
         head = file.read(512)
     if not head:
-        raise ValueError(f'{path} is empty: the download broke off, or the disk was full; fetch it again')
+        raise ValueError(f'{path} is empty: the download broke off, or the disk was full; download it again')
     if head.lstrip().lower().startswith((b'<!doctype', b'<html', b'<?xml')):
         raise ValueError(
             f'{path} is a web page, not weights: the download link has expired or needs its licence accepted'
@@ -114,13 +114,13 @@ def _load_safetensors(path: str | Path, map_location: Any) -> dict[str, Any]:
             meta = json.loads((file.metadata() or {}).get('meta', '{}'))
             return {'state_dict': {key: file.get_tensor(key) for key in file.keys()}, 'meta': meta}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f'{path} is a broken safetensors file ({error}); fetch it again') from error
+        raise ValueError(f'{path} is a broken safetensors file ({error}); download it again') from error
 
 
 def _fault(error: Exception) -> str:
     found = re.search(r'GLOBAL (\S+)', str(error))
     if found is None:
-        return 'it is damaged (fetch it again), or no state dict or checkpoint that torch.save wrote.'
+        return 'it is damaged (download it again), or no state dict or checkpoint that torch.save wrote.'
     return (
         f'it asks for {found[1]}, which is neither a tensor nor part of an mmengine checkpoint, and could run code. '
         'Do not trust a file only to get past this. If you know its origin, open it where nothing can be lost, and '
@@ -156,7 +156,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """What mmengine calls for a URL; errors as for `load_checkpoint_file`, and OSError where it can not be fetched."""
+    """What mmengine calls for a URL; errors as for `load_checkpoint_file`, and OSError where it cannot be fetched."""
     return load_from_local(str(local_file(filename)), map_location)
 
 
@@ -172,7 +172,7 @@ def local_file(name: str) -> Path | None:
         None for an address of another kind.
 
     Raises:
-        OSError: The URL can not be fetched.
+        OSError: The URL cannot be fetched.
     """
     if '://' not in name:
         return Path(name).expanduser()

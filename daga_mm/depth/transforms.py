@@ -28,7 +28,7 @@ class LoadDepthAnnotation(MMSegLoadDepthAnnotation):
         except OSError:  # names the file by itself
             raise
         except Exception as error:
-            raise ValueError(f'the depth map {path} can not be decoded: not an image, or damaged') from error
+            raise ValueError(f'the depth map {path} cannot be decoded: not an image, or damaged') from error
         depth = results['gt_depth_map']
         if depth.ndim != 2:
             raise ValueError(f'the depth map {path} has shape {depth.shape}, not (height, width)')

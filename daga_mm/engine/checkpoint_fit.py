@@ -113,7 +113,7 @@ def require_resumable(path: str) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is none that can be read, or has no training state.
+        ValueError: The file is unreadable, or has no training state.
     """
     content = load_checkpoint_file(path)
     content = content if isinstance(content, Mapping) else {}

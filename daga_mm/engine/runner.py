@@ -19,7 +19,7 @@ from .errors import run_errors
 
 @RUNNERS.register_module()
 class Runner(_Runner):
-    """mmengine's Runner. Where weights or data don't fit, it says which file, before it goes on with less.
+    """A Runner that refuses weights and data that do not fit, with the name of the file, instead of continuing silently.
 
     - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
@@ -29,7 +29,7 @@ class Runner(_Runner):
     - What ends one process ends all of them with its message.
 
     Raises:
-        RunError: It is otherwise.
+        RunError: Any check fails.
     """
 
     def train(self) -> nn.Module:

@@ -57,7 +57,7 @@ class FeatureBank:
 
         Raises:
             ValueError: Features that are not finite; the first such image is named. Images that no process has seen.
-                The file can not be written.
+                The file cannot be written.
         """
         dataset: Any = dataloader.dataset
         rank, world_size = get_dist_info()
@@ -93,7 +93,7 @@ class FeatureBank:
                 path.unlink(missing_ok=True)
 
     def _unwritable(self, why: object) -> ValueError:
-        return ValueError(f'{self.path} can not be written ({why}): test_cfg.cache_dir names another folder')
+        return ValueError(f'{self.path} cannot be written ({why}): test_cfg.cache_dir names another folder')
 
     def _assemble(self, parts: list[Path], whole: Path, dataset: Any) -> None:
         total = len(dataset)

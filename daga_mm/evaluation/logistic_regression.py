@@ -82,7 +82,7 @@ def _estimator() -> Any:
 
 
 def _fit(build: Any, c: float, x: np.ndarray, y: np.ndarray, max_iter: int, tol: float) -> tuple[Any, str]:
-    """The fitted model, and what is to be said about it."""
+    """The fitted model, and a convergence note."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

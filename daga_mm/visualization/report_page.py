@@ -206,11 +206,11 @@ def _embedded(path: Path, width: int = 1200) -> str:
     """A picture as a data URL, no wider than a page can use.
 
     Raises:
-        ValueError: It can not be read.
+        ValueError: It cannot be read.
     """
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ValueError(f'{path} can not be read as an image')
+        raise ValueError(f'{path} cannot be read as an image')
     if picture.shape[1] > width:
         height = round(picture.shape[0] * width / picture.shape[1])
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

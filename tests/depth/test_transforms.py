@@ -93,7 +93,7 @@ def test_what_can_not_be_the_depth_of_the_image_is_refused(tmp_path):
         load(path)
     for damaged in (b'', b'no image'):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match='depth.png can not be decoded'):
+        with pytest.raises(ValueError, match='depth.png cannot be decoded'):
             load(path)
     with pytest.raises(FileNotFoundError, match='nowhere.png'):
         load(tmp_path / 'nowhere.png')

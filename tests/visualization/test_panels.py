@@ -1,4 +1,4 @@
-"""Pictures: what they show is there, and they refuse what they can not show."""
+"""Pictures: what they show is there, and they refuse what they cannot show."""
 
 import numpy as np
 import pytest

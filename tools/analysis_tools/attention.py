@@ -6,7 +6,7 @@ For each image NAME: NAME_attention.png, the class token's attention in the froz
 difference and an overlay; NAME_features.png, the patch tokens as colours; with --blocks NAME_blocks.png, every block;
 with --heads BLOCK NAME_heads.png, every head of it. For all together: gates.png, gates and mixing weights.
 
-An image that can not be read is named at the end, with an exit status of 1; the others are drawn, gates.png of them.
+An image that cannot be read is named at the end, with an exit status of 1; the others are drawn, gates.png of them.
 
 CHECKPOINT is one of a run, or `none` for the trunk that the config names, with DAGA as it starts: the identity.
 """
@@ -85,7 +85,7 @@ def read_image(path: Path, size: int | None) -> 'np.ndarray':
     """An image (H, W, 3), uint8, RGB, its long side as ``size`` says.
 
     Raises:
-        ValueError: It can not be read.
+        ValueError: It cannot be read.
     """
     import cv2
 
