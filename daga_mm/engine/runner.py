@@ -19,7 +19,7 @@ from .errors import run_errors
 
 @RUNNERS.register_module()
 class Runner(_Runner):
-    """A Runner that refuses weights and data that do not fit, with the name of the file, instead of continuing silently.
+    """A Runner that refuses weights and data that do not fit, and names the file, instead of continuing silently.
 
     - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
     - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
