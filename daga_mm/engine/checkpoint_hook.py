@@ -1,4 +1,4 @@
-"""Checkpoints that survive: never half-written, never the last one deleted, never worse than what they replace."""
+"""Checkpoints: never half-written, and none is deleted before its successor is complete."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -22,21 +22,21 @@ from .provenance import fingerprints
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """mmengine's, but what it writes to a local disk appears at once, and what it replaces goes only after that.
+    """Save checkpoints atomically: a file appears when it is complete, and an older one is deleted only after that.
 
-    Weights that are not finite are not saved. A disk that is full or gone ends the run in all ranks. Fingerprints of
-    trunk and adapters are in ``meta['fingerprints']``.
+    Weights that are not finite are not saved. A full or missing disk ends the run in all ranks. Fingerprints of trunk
+    and adapters are in ``meta['fingerprints']``.
 
     Args:
         interval: Epochs or iterations from one checkpoint to the next.
         trained_only: Leave a frozen trunk out. Such a checkpoint names its trunk, loads it from the backbone's
             ``init_cfg`` or from where it was, and refuses any other.
-        **kwargs: mmengine's: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
+        **kwargs: Of mmengine's CheckpointHook: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
 
     Raises:
         RunError: A checkpoint could not be written, its weights are not finite, or no metric has the name of
             ``save_best``.
-        TypeError: A setting that the hook does not have, which mmengine would find when it first saves.
+        TypeError: An unknown setting, which mmengine would report at the first save.
     """
 
     backend_args: dict | None

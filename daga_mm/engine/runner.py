@@ -1,4 +1,4 @@
-"""mmengine's Runner, whose errors about files are for its user."""
+"""The Runner of a training or a test: it checks weights, data and settings before it uses them."""
 
 from typing import Any
 
@@ -21,34 +21,34 @@ from .errors import run_errors
 class Runner(_Runner):
     """A Runner that refuses weights and data that do not fit, and names the file, instead of continuing silently.
 
-    - A checkpoint to test or to resume has all of the model. One to train from has at least some of it.
-    - Images, and labels of classes that don't exist, are named: see `check_pipelines`.
-    - A data set has images, the classes of the model's heads, of its annotations and of the checkpoint that is tested;
-      an evaluator can measure it: see `dataset_checks`.
-    - What comes from outside, a full disk or a killed worker of a data loader, is told from a mistake of the program.
-    - What ends one process ends all of them with its message.
+    - A checkpoint to test or to resume must hold the whole model, one to train from a part of it.
+    - Unreadable images and labels of classes that do not exist are named: see `check_pipelines`.
+    - A data set must have images and the classes of the model's heads, of its annotations and of the tested checkpoint.
+      The evaluator must be able to measure it: see `dataset_checks`.
+    - A full disk and a killed worker of a data loader are reported as such, not as errors of the program.
+    - An error in one process ends all processes with its message.
 
     Raises:
         RunError: Any check fails.
     """
 
     def train(self) -> nn.Module:
-        """mmengine's."""
+        """Train."""
         with run_errors(self.work_dir):
             return super().train()
 
     def val(self) -> dict:
-        """mmengine's."""
+        """Validate."""
         with run_errors(self.work_dir):
             return super().val()
 
     def test(self) -> dict:
-        """mmengine's."""
+        """Test."""
         with run_errors(self.work_dir):
             return super().test()
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
-        """mmengine's, of a file that fits."""
+        """Load a checkpoint that fits the model."""
         starts_training = isinstance(self._train_loop, BaseLoop) and not self._resume  # train() has built it
         with as_run_error(OSError, ValueError):
             path = local_file(filename)
@@ -60,7 +60,7 @@ class Runner(_Runner):
             return checkpoint
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """mmengine's, of a file with the state of a training."""
+        """Resume from a checkpoint that has a training state."""
         with as_run_error(OSError, ValueError):
             path = local_file(filename)
             if path is not None:
@@ -70,7 +70,7 @@ class Runner(_Runner):
     def build_dataloader(  # type: ignore[override]  # static upstream; loops call it on a runner
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """mmengine's, with data sets that fit the model and name a faulty file."""
+        """Build a data loader whose data sets fit the model and name a faulty file."""
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             dataloader = {**dataloader, 'persistent_workers': False}  # which PyTorch refuses where there are none
         with reading(dataloader) as files:
@@ -79,7 +79,7 @@ class Runner(_Runner):
         return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """mmengine's; a model with a method ``check_optim_wrapper`` may refuse it with a ValueError."""
+        """Build the optimiser; a model with a method ``check_optim_wrapper`` may refuse it with a ValueError."""
         built = super().build_optim_wrapper(optim_wrapper)
         model: Any = unwrap(self.model)
         if hasattr(model, 'check_optim_wrapper'):
@@ -88,7 +88,7 @@ class Runner(_Runner):
         return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
-        """mmengine's, of the rate too that it logs as ``base_lr`` where groups have rates of their own."""
+        """Scale the learning rates, and the ``base_lr`` that is logged where groups have rates of their own."""
         logged = getattr(optim_wrapper, 'base_param_settings', None)
         before = optim_wrapper.param_groups[0]['lr'] if logged else 0
         super().scale_lr(optim_wrapper, auto_scale_lr)
@@ -96,13 +96,13 @@ class Runner(_Runner):
             logged['lr'] *= optim_wrapper.param_groups[0]['lr'] / before
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's, with a check that the evaluator fits the data."""
+        """Build the validation loop and check that the evaluator fits the data."""
         built = super().build_val_loop(loop)
         check_evaluation(built)
         return built
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's, with a check that the evaluator fits the data."""
+        """Build the test loop and check that the evaluator fits the data."""
         built = super().build_test_loop(loop)
         check_evaluation(built)
         return built
@@ -113,10 +113,10 @@ class Runner(_Runner):
 
 
 def require_same_classes(dataset: Any, checkpoint: Any, path: str) -> None:
-    """Refuse to test on folders that give classes other numbers than those of the training did.
+    """Refuse to test on folders that number the classes in another way than the training did.
 
     Raises:
-        RunError: They do.
+        RunError: The classes differ.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     trained = ((meta or {}).get('dataset_meta') or {}).get('classes')

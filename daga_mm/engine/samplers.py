@@ -55,7 +55,7 @@ class _LoadSeeded:
 
 @DATA_SAMPLERS.register_module()
 class DefaultSampler(_DefaultSampler):
-    """mmengine's, for loops by epochs; its indices carry the random state of their augmentation.
+    """Sampler for loops by epochs; its indices carry the random state of their augmentation.
 
     Args:
         dataset: The data set; it gets a ``__getitems__``, by which PyTorch's loaders fetch a batch.
@@ -75,7 +75,7 @@ class DefaultSampler(_DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class InfiniteSampler(_InfiniteSampler):
-    """mmengine's, for loops by iterations; its indices carry the random state of their augmentation.
+    """Sampler for loops by iterations; its indices carry the random state of their augmentation.
 
     Args:
         dataset: The data set; it gets a ``__getitems__``, by which PyTorch's loaders fetch a batch.

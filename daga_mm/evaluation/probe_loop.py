@@ -129,7 +129,7 @@ class ProbeLoop(BaseLoop):
 
 
 def refuse_evaluator(evaluator: Any, loop: type) -> None:
-    """mmengine's Runner asks for an evaluator; these loops have no use for one, so it is the empty one.
+    """An empty evaluator: mmengine's Runner asks for one, and these loops measure by themselves.
 
     Raises:
         ValueError: It is another.

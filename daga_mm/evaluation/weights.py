@@ -23,7 +23,7 @@ class Replica(nn.Module):
         self.module = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own."""
+        """Run the model."""
         return self.module(*args, **kwargs)
 
 
