@@ -129,10 +129,10 @@ class ProbeLoop(BaseLoop):
 
 
 def refuse_evaluator(evaluator: Any, loop: type) -> None:
-    """An empty evaluator: mmengine's Runner asks for one, and these loops measure by themselves.
+    """Refuse any evaluator but the empty one, which the Runner asks for: these loops measure by themselves.
 
     Raises:
-        ValueError: It is another.
+        ValueError: There is an evaluator.
     """
     if evaluator != []:
         raise ValueError(f'{loop.__name__} measures by itself: test_evaluator=[], not {evaluator}')
