@@ -3,9 +3,10 @@
 import os
 
 import pytest
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from daga_mm.cli.config import load_config, path_names, variable_environment
+from daga_mm.cli.config import load_config, path_defaults, path_names, variable_environment
 
 from ..conftest import REPOSITORY, TINY
 
@@ -43,6 +44,11 @@ def test_a_path_given_as_an_option_is_not_there_for_the_next_config(monkeypatch)
 def test_a_path_given_by_the_environment(monkeypatch):
     monkeypatch.setenv('ADE20K_ROOT', '/elsewhere/ade')
     assert roots(load_config(CONFIG)) == {'/elsewhere/ade'}
+
+
+def test_paths_are_by_default_where_the_one_file_says():
+    config = Config.fromfile(REPOSITORY / 'configs/_base_/paths.py')
+    assert path_defaults() == config.to_dict()
 
 
 def test_options_and_work_dir():
