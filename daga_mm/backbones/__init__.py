@@ -2,7 +2,8 @@
 
 from .daga_vit import DAGAViT
 from .dinov3_trunk import DINOv3Trunk
+from .shared_blocks import shared_blocks
 from .timm_trunk import TIMM_NAMES, TimmTrunk
 from .trunk import Trunk, build_trunk
 
-__all__ = ['TIMM_NAMES', 'DAGAViT', 'DINOv3Trunk', 'TimmTrunk', 'Trunk', 'build_trunk']
+__all__ = ['TIMM_NAMES', 'DAGAViT', 'DINOv3Trunk', 'TimmTrunk', 'Trunk', 'build_trunk', 'shared_blocks']
