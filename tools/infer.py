@@ -60,7 +60,7 @@ def main() -> None:
             args.out.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=args.out):  # it can be written to
                 pass
-        for result in model.stream(images, args.batch_size, progress=True):
+        for result in model.stream(images, batch_size=args.batch_size, progress=True):
             name = Path(result.path).stem
             result.draw(args.out / 'vis' / f'{name}.png', args.score)
             result.save(args.out / 'preds' / name)

@@ -1,12 +1,13 @@
 """Images as users have them: files, folders, arrays, PIL images."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+from rich.progress import track
 
 from ..engine import IMAGES, AtomicBackend
 
@@ -49,6 +50,18 @@ def as_list(images: Images) -> list[Any]:
     if not images:
         raise ValueError('found an empty list, expected at least one image')
     return [one for image in images for one in as_list(image)]
+
+
+def in_batches(images: Sequence[Any], batch_size: int, progress: bool) -> Iterator[Sequence[Any]]:
+    """Parts of a list, with a progress bar if it is asked for.
+
+    Raises:
+        ValueError: ``batch_size`` is not a positive integer.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f'batch_size is {batch_size!r}, expected a positive integer')
+    for start in track(range(0, len(images), batch_size), 'Inference', disable=not progress):
+        yield images[start : start + batch_size]
 
 
 def as_source(image: str | np.ndarray | Image.Image) -> Source:

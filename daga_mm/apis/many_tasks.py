@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.logging import print_log
-from rich.progress import track
 
 from ..backbones import DAGAViT, Trunk, shared_blocks
-from .images import Images, as_list, is_one
+from .images import Images, as_list, in_batches, is_one
 from .inferencers import Size
 from .model import Model, Result, load
 
@@ -42,7 +41,7 @@ class Tasks:
             )
 
     def predict(
-        self, images: Images, size: Size | None = None, batch_size: int = 1, progress: bool = True
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = True
     ) -> dict[str, Result] | list[dict[str, Result]]:
         """Predict all tasks of one image, or of several.
 
@@ -50,9 +49,9 @@ class Tasks:
 
         Args:
             images: As for `Model.predict`.
+            batch_size: Images at once.
             size: (height, width) to which every task resizes images, whatever their aspect ratio, so that preprocessed
                 images are equal: multiples of 32, to which detectors pad. None: as each config's test pipeline does.
-            batch_size: Images at once.
             progress: Show a bar for several images.
 
         Returns:
@@ -61,18 +60,19 @@ class Tasks:
         Raises:
             OSError, TypeError, ValueError, RunError: As `Model.predict`.
         """
-        found = list(self.stream(images, size, batch_size, progress and not is_one(images)))
+        found = list(self.stream(images, batch_size=batch_size, size=size, progress=progress and not is_one(images)))
         return found[0] if is_one(images) else found
 
     def stream(
-        self, images: Images, size: Size | None = None, batch_size: int = 1, progress: bool = False
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
     ) -> Iterator[dict[str, Result]]:
         """The same results one after the other: those of a large folder need not be in memory together."""
-        listed = as_list(images)
-        for start in track(range(0, len(listed), batch_size), 'Inference', disable=not progress):
-            batch = listed[start : start + batch_size]
+        for batch in in_batches(as_list(images), batch_size, progress):
             with nullcontext() if self.trunk is None else shared_blocks(self.trunk):
-                found = {name: list(model.stream(batch, batch_size, size)) for name, model in self.models.items()}
+                found = {
+                    name: list(model.stream(batch, batch_size=batch_size, size=size))
+                    for name, model in self.models.items()
+                }
             for number in range(len(batch)):
                 yield {name: results[number] for name, results in found.items()}
 
@@ -115,6 +115,8 @@ def _own_trunk(model: Model) -> str | None:
     backbone = model.model.backbone
     if not backbone.frozen:
         return 'its trunk was trained'
+    if backbone.trunk_id is None:
+        return 'its trunk is random'
     inside = [type(adapter).__name__ for adapter in backbone.adapters.values() if adapter.works_inside]
     return f'{", ".join(inside)} changes its blocks' if inside else None
 
@@ -136,8 +138,8 @@ def _share_trunk(models: Mapping[str, Model]) -> Trunk | None:
         if differing:
             words = ', '.join(f'{key} {found[key]} instead of {expected[key]}' for key in differing)
             raise ValueError(
-                f'{name} has another trunk than {first}: {words}. Tasks on one trunk are trained on the same file and '
-                'built alike; load the other one by itself'
+                f'{name} has another trunk than {first}: {words}. Its trunk is {models[name].model.backbone.trunk_id}, '
+                f'expected {models[first].model.backbone.trunk_id}. Load it by itself'
             )
         backbone = models[name].model.backbone
         for index in backbone.trunk.taps:
@@ -151,7 +153,6 @@ def _identity(model: Model) -> dict[str, Any]:
     backbone = model.model.backbone
     arch = model.config.model.backbone.get('arch', backbone.arch)
     return dict(
-        file=Path(backbone.trunk_id.file).name,
         fingerprint=backbone.trunk_id.fingerprint,
         source=backbone.source,
         arch=dict(name=arch) if isinstance(arch, str) else dict(arch),

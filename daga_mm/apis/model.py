@@ -1,20 +1,19 @@
 """A model that predicts: config, weights and class names in place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from ..cli.config import load_config, require_checkpoint, variable_environment
 from ..cli.runs import chosen_device
 from ..engine import image_fault
 from ..errors import RunError
-from .images import Images, Source, as_list, as_source, is_one, write_image
+from .images import Images, Source, as_list, as_source, in_batches, is_one, write_image
 from .inferencers import Inferencer, Size, kind_of, plain
 from .published import find_published
 
@@ -99,7 +98,7 @@ class Model:
         self._dtype = dtype
 
     def predict(
-        self, images: Images, batch_size: int = 1, size: Size | None = None, progress: bool = True
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = True
     ) -> Result | list[Result]:
         """Predict one image, or several.
 
@@ -116,18 +115,18 @@ class Model:
         Raises:
             OSError: There is no such file.
             TypeError: It is no image.
-            ValueError: An argument does not fit, or the model has no trained head.
-            RunError: A file cannot be read as an image.
+            ValueError: An argument does not fit.
+            RunError: A file cannot be read as an image, or the model has no trained head.
         """
-        found = list(self.stream(images, batch_size, size, progress and not is_one(images)))
+        found = list(self.stream(images, batch_size=batch_size, size=size, progress=progress and not is_one(images)))
         return found[0] if is_one(images) else found
 
     def stream(
-        self, images: Images, batch_size: int = 1, size: Size | None = None, progress: bool = False
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
     ) -> Iterator[Result]:
         """The same results one after the other: those of a large folder need not be in memory together."""
         if not self._can_predict:
-            raise ValueError(
+            raise RunError(
                 f'this {self.task} model has no trained head, since it was loaded without a checkpoint, or its config '
                 'has no head: give load() the checkpoint of a run. features() needs no head'
             )
@@ -138,7 +137,7 @@ class Model:
                 yield Result(sample, source, self._inferencer)
 
     def features(
-        self, images: Images, batch_size: int = 1, size: Size | None = None, progress: bool = False
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
     ) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
         """The outputs of the backbone as the neck gets them, of whole images.
 
@@ -174,14 +173,11 @@ class Model:
 
     def _batches(
         self, images: Images, batch_size: int, size: Size | None, progress: bool
-    ) -> Iterator[tuple[list[Source], dict]]:
+    ) -> Iterator[tuple[Sequence[Source], dict]]:
         """The images of each batch, and what ``test_step`` takes of them."""
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f'batch_size is {batch_size!r}, expected a positive integer')
         sources = [as_source(image) for image in as_list(images)]
         batches = self._inferencer.batches(sources, batch_size, _checked(size))
-        for start in track(range(0, len(sources), batch_size), 'Inference', disable=not progress):
-            chunk = sources[start : start + batch_size]
+        for chunk in in_batches(sources, batch_size, progress):
             try:
                 with self._inferencer.registries():
                     batch = next(batches)

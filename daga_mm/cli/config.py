@@ -134,7 +134,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         _spell_out_names(options, config)
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
+        raise ValueError(f'options do not fit {path}: {error}') from error
     return config
 
 

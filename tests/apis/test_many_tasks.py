@@ -35,13 +35,13 @@ def test_three_tasks_predict_what_they_predict_alone(paths, alone, pictures):
     assert tasks.own_trunk == {} and tasks.shared_until == dict(segmentation=3, detection=4, depth=1)
     for size, batch_size, expected in ((SIZE, 1, [2, 4, 4, 6]), (SIZE, 2, [1, 2, 2, 3]), (None, 1, None)):
         with counted(tasks.trunk) as counts:
-            found = tasks.predict(pictures, size, batch_size, progress=False)
+            found = tasks.predict(pictures, size=size, batch_size=batch_size, progress=False)
         assert expected is None or [counts[index] for index in range(4)] == expected
         for task, model in alone.items():
-            several = model.predict(pictures, batch_size, size, progress=False)
+            several = model.predict(pictures, batch_size=batch_size, size=size, progress=False)
             assert all(equal(both[task], one) for both, one in zip(found, several, strict=True))
             assert all(both[task].metainfo == one.metainfo for both, one in zip(found, several, strict=True))
-    one = tasks.predict(pictures / 'a.png', SIZE)
+    one = tasks.predict(pictures / 'a.png', size=SIZE)
     assert equal(one['depth'], tasks.models['depth'].predict(pictures / 'a.png', size=SIZE))
     assert {name: result.draw().shape[2] for name, result in one.items()} == dict.fromkeys(ADAPTERS, 3)
 
@@ -63,9 +63,7 @@ def test_memory_is_that_of_one_trunk_with_adapters_and_heads(paths, alone):
 def test_another_trunk_is_refused_by_name(paths, folder, pictures):
     other = write_trunk(folder / 'other.safetensors', factor=1.1)
     strange = save_model('depth', folder / 'strange', other)
-    message = (
-        r'strange has another trunk than detection: file other\.safetensors instead of trunk\.safetensors, fingerp'
-    )
+    message = r'strange has another trunk than detection: fingerprint \w{16} instead of .*/other\.safetensors'
     with pytest.raises(ValueError, match=message):
         load_tasks(dict(detection=paths['detection'], strange=strange), device='cpu')
     config, checkpoint = paths['depth']
@@ -91,7 +89,7 @@ def test_what_changes_the_trunk_has_its_own(change, why, paths, folder, pictures
     files = save_model('depth', tmp_path, str(folder / 'trunk.safetensors'), change)
     tasks = load_tasks(dict(own=files, segmentation=paths['segmentation'], depth=paths['depth']), device='cpu')
     assert tasks.own_trunk == dict(own=why) and list(tasks.shared_until) == ['segmentation', 'depth']
-    found = tasks.predict(pictures / 'a.png', SIZE)
+    found = tasks.predict(pictures / 'a.png', size=SIZE)
     for name, one in (('own', files), ('segmentation', paths['segmentation'])):
         assert equal(found[name], load(*one, device='cpu').predict(pictures / 'a.png', size=SIZE))
 
@@ -99,7 +97,7 @@ def test_what_changes_the_trunk_has_its_own(change, why, paths, folder, pictures
 def test_half_precision_is_shared_too(paths, pictures):
     tasks = load_tasks(paths, device='cpu', dtype='bfloat16')
     with counted(tasks.trunk) as counts:
-        found = tasks.predict(pictures / 'a.png', SIZE)
+        found = tasks.predict(pictures / 'a.png', size=SIZE)
     assert [counts[index] for index in range(4)] == [1, 2, 2, 3]
     for task, files in paths.items():
         model = load(*files, device='cpu', dtype='bfloat16')

@@ -208,7 +208,7 @@ def test_without_a_checkpoint_there_are_the_features_of_the_trunk(pictures, tmp_
     assert model.model.backbone.trunk_id.file == trunk
     (feature,) = model.features(pictures / 'a.png')
     assert feature.shape == (96,) and feature.abs().sum() > 0
-    with pytest.raises(ValueError, match='has no trained head, since it was loaded without a checkpoint'):
+    with pytest.raises(RunError, match='has no trained head, since it was loaded without a checkpoint'):
         model.predict(pictures / 'a.png')
 
 

@@ -64,7 +64,7 @@ def test_one_dimension_of_an_architecture_is_an_option():
     assert config.model.backbone.arch == dict(name='dinov3_vits16', depth=6, embed_dim=96)
     config = load_config(CONFIG, {'model.backbone.arch.depth': 6, 'model.backbone.arch.name': 'dinov3_vitb16'})
     assert config.model.backbone.arch == dict(name='dinov3_vitb16', depth=6)
-    with pytest.raises(ValueError, match='--cfg-options do not fit .*scope'):
+    with pytest.raises(ValueError, match='options do not fit .*scope'):
         load_config(CONFIG, {'default_scope.arch.depth': 6})
 
 
