@@ -58,7 +58,7 @@ class Tasks:
             By name, the tasks' results, or a list of such dicts for a list or a folder.
 
         Raises:
-            OSError, TypeError, ValueError, RunError: As `Model.predict`.
+            RunError: As `Model.predict`, whose other errors it shares.
         """
         found = list(self.stream(images, batch_size=batch_size, size=size, progress=progress and not is_one(images)))
         return found[0] if is_one(images) else found
@@ -95,8 +95,8 @@ def load_tasks(
         options: As for `load`, for all configs.
 
     Raises:
-        FileNotFoundError, ImportError: As `load`.
-        ValueError: As `load`; or a model has no DAGAViT, or its trunk is another one than that of the others.
+        ValueError: A model has no DAGAViT, or its trunk is another one than that of the others. Other errors are those of
+            `load`.
     """
     if not tasks:
         raise ValueError('found no tasks, expected at least one')

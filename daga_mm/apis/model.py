@@ -152,7 +152,7 @@ class Model:
             ``with_image`` puts the preprocessed image (3, H, W) in front. A list of such tuples for a list or a folder.
 
         Raises:
-            OSError, TypeError, ValueError, RunError: As `predict`, but no head is needed.
+            RunError: A file cannot be read as an image. No head is needed; other errors are those of `predict`.
         """
         found: list[tuple[Tensor, ...]] = []
         for sources, batch in self._batches(images, batch_size, size, progress):

@@ -179,7 +179,8 @@ def model_card(
         "model.predict('image.jpg').draw('picture.png')\n```\n",
     ]
     if not with_trunk:
-        lines.append(f'The trunk is not in the weights: put `{trunk.file}` into the folder `DINOV3_CHECKPOINTS` names.')
+        where = 'the folder that `DINOV3_CHECKPOINTS` names, or into `checkpoints`'
+        lines.append(f'The trunk is not in the weights: put `{trunk.file}` into {where}.')
     lines += ['A config is a program: load models of people that you trust.', '\n## Results\n']
     if metrics:
         lines += ['Measured with these weights, as their fingerprints say.\n', '| metric | value |\n| --- | --- |']

@@ -107,7 +107,7 @@ def test_its_card_has_what_hubs_read(file, run):
     assert found['datasets'] == ['imagenet'] and found['config'] == 'classifier.py' and 'model-index' not in found
     assert found['trunk']['file'] == 'trunk.safetensors' and found['trunk']['fingerprint'] == weights['trunk']
     assert found['adapter'] == {'method': 'DAGA', 'fingerprint': weights['adapters']}
-    assert ('put `trunk.safetensors` into the folder' in card.text) != with_trunk and 'Not measured' in card.text
+    assert ('put `trunk.safetensors` into the folder that' in card.text) != with_trunk and 'Not measured' in card.text
     for name in ('README.md', 'classifier.py'):
         assert str(run.folder) not in (path.parent / name).read_text(), 'a path of this machine'
 
