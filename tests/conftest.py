@@ -4,12 +4,14 @@ import functools
 import os
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from mmengine.config import utils
 from safetensors.torch import save_file
 
 from daga_mm.backbones import DAGAViT
+from demo.scenes import render_scene
 
 REPOSITORY = Path(__file__).parents[1]
 # Small real data in the formats of ADE20K, COCO and NYU; not part of the repository, tests that need them skip.
@@ -75,6 +77,24 @@ def spread_out(trunk: torch.nn.Module) -> None:
     for name, parameter in trunk.named_parameters():
         if 'gamma' in name:
             torch.nn.init.constant_(parameter, 0.3)
+
+
+@pytest.fixture(scope='session')
+def models(tmp_path_factory) -> dict[str, tuple[Path, Path]]:
+    """By task, the config and the checkpoint of a small model, with the trunk in it."""
+    from .small_models import CONFIGS, save_model
+
+    folder = tmp_path_factory.mktemp('models')
+    return {task: save_model(task, folder / task) for task in CONFIGS}
+
+
+@pytest.fixture(scope='session')
+def pictures(tmp_path_factory) -> Path:
+    """A folder of two images of 96×72 pixels, a.png and b.jpg."""
+    folder = tmp_path_factory.mktemp('pictures')
+    for index, name in enumerate(('a.png', 'b.jpg')):
+        cv2.imwrite(str(folder / name), render_scene((9, index), (96, 72)).image[..., ::-1])
+    return folder
 
 
 @pytest.fixture

@@ -248,8 +248,9 @@ CONFIG: Mistakes = {
     'misspelt': (
         lambda p: load_config(REPOSITORY / 'configs' / CONFIGS['seg'].replace('linear', 'linaer')),
         f'no config .*linaer.*: do you mean {REPOSITORY}/configs/mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'),
+    'by its name': (lambda p: load_config(Path(CONFIGS['seg']).stem), WORKS),
     'in another folder': (
-        lambda p: load_config(Path(CONFIGS['seg']).name), r'do you mean .*/configs/mmseg/fcn_daga-vits16_linear_8xb2-40k'),
+        lambda p: load_config(p.path / Path(CONFIGS['seg']).name), r'do you mean .*/configs/mmseg/fcn_daga-vits16_linear_8'),
     'a checkpoint in its place': (lambda p: load_config(p.saved({})), r'model\.pth is not a config, expected a \.py file'),
     'a syntax error': (config_of('a = (1,'), r'config\.py.* cannot be read: SyntaxError: .* was never closed'),
     'a number that is none': (config_of("a = int('x')"), r"config\.py.* cannot be read: ValueError: invalid literal"),
@@ -648,7 +649,7 @@ def test_a_broken_image_ends_a_training_in_one_line_from_another_process_too(pla
 INFER: dict[str, tuple[Callable[[Place], list], str]] = {
     'no image': (lambda p: [p.path / 'none', 'c.py', 'c.pth'], 'no image at .*none; folders are searched for .bmp'),
     'no device': (
-        lambda p: [p.data / 'cls/test/class0', classifier(p), weights(p), '--device', 'gpu0'], '--device gpu0: .* or take cpu'),
+        lambda p: [p.data / 'cls/test/class0', classifier(p), weights(p), '--device', 'gpu0'], 'device gpu0: .* or take cpu'),
     'no kind of image': (lambda p: [p.file('a.heic'), 'c.py', 'c.pth'], r'a\.heic is no image of a kind that is read: .bmp'),
     'a broken image': (
         lambda p: [p.file('a.png', 'PNG').parent, classifier(p), weights(p)], r'a\.png cannot be read as an image'),

@@ -137,6 +137,13 @@ def test_mim_starts_two_processes(clone, tmp_path):
     assert 'Distributed launcher: pytorch' in out and 'GPU number: 2' in out
 
 
+def test_a_config_goes_by_its_name_from_the_wheel(wheel, tmp_path):
+    code = f'from daga_mm.cli.config import find_config; print(find_config("{CONFIG}"))'
+    assert run(['-c', code], tmp_path, PYTHONPATH=str(wheel)).strip() == (
+        f'{wheel}/daga_mm/.mim/configs/mmseg/{CONFIG}.py'
+    )
+
+
 def test_mim_trains_from_the_wheel(wheel, tmp_path):
     out = train(['-m', 'mim', 'train', 'daga_mm', f'{CONFIG}.py'], tmp_path, PYTHONPATH=str(wheel))
     assert str(wheel) in out, 'the config came from elsewhere'

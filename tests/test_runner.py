@@ -189,7 +189,7 @@ def test_infer_draws_every_picture_of_a_folder(trained, tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     assert '2 pictures in' in result.stdout
     drawn = {path.name: cv2.imread(str(path)) for path in (tmp_path / 'out/vis').iterdir()}
-    assert set(drawn) == {'a.png', 'b.jpg'}
+    assert set(drawn) == {'a.png', 'b.png'}
     assert all(picture.shape == (48, 64, 3) and picture.std() > 1 for picture in drawn.values())
 
 

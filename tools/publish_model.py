@@ -1,10 +1,12 @@
-"""Make a file to share from a checkpoint: weights alone, as safetensors, a hash in the name.
+"""Make a folder to share from a checkpoint: a model card, the config, and the weights alone, as safetensors.
 
-    python tools/publish_model.py CONFIG CHECKPOINT --out DIR
+    python tools/publish_model.py CONFIG CHECKPOINT --out DIR --metrics WORK_DIR/TIMESTAMP/TIMESTAMP.json
 
-What was trained goes in: adapters, neck and head. The frozen trunk stays out, since its licence is its makers';
-the file names it, loads onto it, and refuses any other. --trunk puts it in, from wherever the config or the checkpoint
-has it, for a file that works alone. Each kind is made from either.
+The folder is DIR/NAME-HASH; daga_mm.apis.load takes it as it is. What was trained goes in: adapters, neck and head. The
+frozen trunk stays out, since its licence is its makers'; the file names it, loads onto it, and refuses any other.
+--trunk puts it in, from wherever the config or the checkpoint has it, for a file that works alone. Each kind is made
+from either. The card (README.md) has the metadata that model hubs read; its metrics are those of a test of these very
+weights, or there are none.
 """
 
 import argparse
@@ -24,12 +26,13 @@ if TYPE_CHECKING:  # functions import what takes its time, torch above all: help
     from torch import Tensor
 
     from daga_mm.backbones import DAGAViT
+    from daga_mm.backbones.checkpoints import TrunkId
 
 KEPT = ('daga_mm_schema', 'dataset_meta', 'epoch', 'iter', 'experiment_name', 'mmengine_version', 'seed')
 
 
-def publish(config: 'Config', checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict]:
-    """What goes into the file: tensors, and what there is to say of them.
+def publish(config: 'Config', checkpoint: dict, with_trunk: bool) -> tuple[dict[str, 'Tensor'], dict, 'TrunkId']:
+    """What goes into the file: tensors, what there is to say of them, and the trunk that they belong to.
 
     Raises:
         ValueError: The checkpoint does not fit the config, or lacks a trunk that is not found.
@@ -56,11 +59,12 @@ def publish(config: 'Config', checkpoint: dict, with_trunk: bool) -> tuple[dict[
         _require_same(backbone, config)
         trained = {f'trunk.{key}' for key in backbone.trained_in_trunk()}
         own = {key: value for key, value in own.items() if not key.startswith('trunk.') or key in trained}
-    own[KEY] = replace(backbone.trunk_id, file=Path(file).name).as_tensor()
+    trunk = replace(backbone.trunk_id, file=Path(file).name)
+    own[KEY] = trunk.as_tensor()
     state = {key: value for key, value in state.items() if not key.startswith(prefix)}
     state |= {prefix + key: value for key, value in own.items()}
     meta = {key: checkpoint['meta'][key] for key in KEPT if key in checkpoint.get('meta', {})}
-    return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}
+    return state, meta | {'daga_mm_version': daga_mm.__version__, 'fingerprints': backbone.fingerprints()}, trunk
 
 
 def _require_same(backbone: 'DAGAViT', config: 'Config') -> None:
@@ -79,23 +83,30 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint of a run, with or without the trunk')
-    parser.add_argument('--out', type=folder, default=Path('.'), metavar='DIR', help='where the file goes (default: .)')
+    parser.add_argument('--out', type=folder, default=Path('.'), metavar='DIR', help='where it goes (default: .)')
     parser.add_argument('--trunk', action='store_true', help='put the trunk in')
+    parser.add_argument('--metrics', type=Path, metavar='FILE', help='what tools/test.py wrote, for the card')
+    parser.add_argument(
+        '--license',
+        metavar='ID',
+        help="of the weights, for the card: an identifier of the hub (default: DINOv3's for its trunks, else unknown)",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
-        from daga_mm.cli.config import load_config, require_checkpoint, variable_environment
+        from daga_mm.cli.config import find_config, load_config, require_checkpoint, variable_environment
 
         with as_run_error(OSError, ValueError):
             config = load_config(args.config, args.cfg_options)
             require_checkpoint(args.checkpoint)
         from safetensors.torch import save
 
+        from daga_mm.apis.published import model_card, read_metrics, shareable
         from daga_mm.compat import load_checkpoint_file
-        from daga_mm.engine import AtomicBackend, build_on_meta, require_fit
+        from daga_mm.engine import AtomicBackend, build_on_meta, count_parameters, require_fit
 
         model = build_on_meta(config)
         with as_run_error(OSError, ValueError):
@@ -104,12 +115,20 @@ def main() -> None:
                 raise ValueError(f'{args.checkpoint} is not a checkpoint of a run: it has no state_dict')
             require_fit(model, args.checkpoint)
         with variable_environment(args.cfg_options):  # where a checkpoint without the trunk looks for it
-            state, meta = publish(config, checkpoint, args.trunk)
+            state, meta, trunk = publish(config, checkpoint, args.trunk)
+        with as_run_error(OSError, ValueError):
+            metrics = read_metrics(args.metrics, meta['fingerprints']) if args.metrics else {}
         content = save(state, {'format': 'pt', 'meta': json.dumps(meta)})
-        digest = hashlib.sha256(content).hexdigest()[:8]
-        path = args.out / f'{Path(args.config).stem}-{digest}.safetensors'
-        AtomicBackend().put(content, path)
-    print(f'{path}: {len(content) / 2**20:.1f} MiB')
+        name, digest = Path(args.config).stem, hashlib.sha256(content).hexdigest()[:8]
+        out = args.out / f'{name}-{digest}'
+        with_trunk = args.trunk or not config.model.backbone.get('frozen', True)
+        sizes = count_parameters(model)
+        card = model_card(name, config, trunk, meta, sizes, metrics, args.license, with_trunk)
+        backend = AtomicBackend()
+        backend.put_text(card, out / 'README.md')
+        backend.put_text(shareable(config, find_config(args.config).parent).pretty_text, out / f'{name}.py')
+        backend.put(content, out / f'{name}-{digest}.safetensors')
+    print(f'{out}: {len(content) / 2**20:.1f} MiB')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Read a config for a run: options of the command line, paths, where results go."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -31,9 +32,15 @@ RUN_SETTINGS = (
 
 
 @cache
+def path_defaults() -> dict[str, str]:
+    """Where data sets and weights are by default, by the names in ``configs/_base_/paths.py``."""
+    text = (CONFIGS / '_base_/paths.py').read_text()
+    return dict(re.findall(r"^(\w+) = '\{\{\$\w+:(.*)\}\}'$", text, flags=re.MULTILINE))
+
+
 def path_names() -> tuple[str, ...]:
     """The names in ``configs/_base_/paths.py``; in upper case they are environment variables."""
-    return tuple(Config.fromfile(CONFIGS / '_base_/paths.py'))
+    return tuple(path_defaults())
 
 
 @cache
@@ -59,6 +66,26 @@ def variable_environment(options: Mapping[str, Any] | None) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def find_config(path: str | Path) -> Path:
+    """The file of a config.
+
+    Args:
+        path: The file; or a config of this package as ``tools/list_configs.py`` shows it, in a clone and in an
+            installed package: its name, or its path, which starts with ``configs/``.
+
+    Raises:
+        FileNotFoundError: No such file, and no config of this name.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    parts = path.parts if path.suffix == '.py' else (*path.parts[:-1], f'{path.name}.py')
+    for file in CONFIGS.rglob('*.py'):
+        if file.parts[-len(parts) :] == parts and '_base_' not in file.parts:
+            return file
+    raise FileNotFoundError(f'no config {path}{_like(path)}')
+
+
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config file, changed by ``--cfg-options``.
 
@@ -68,7 +95,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     ``model.backbone.adapter.rank``, is one of what it names.
 
     Args:
-        path: The config file.
+        path: The config file, or the name of a config of this package; see `find_config`.
         options: Dotted names and values.
         work_dir: Where results go; else the config's ``work_dir``, else ``work_dirs/`` and the config's name, with the
             trunk and the adapter that options name at its end.
@@ -78,9 +105,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         ValueError: It is not a config, or an option has no effect.
     """
     options = dict(options or {})
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no config {path}{_like(Path(path))}')
-    if Path(path).suffix not in ('.py', '.json', '.yaml', '.yml'):
+    path = find_config(path)
+    if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise ValueError(f'{path} is not a config, expected a .py file')
     if 'trunk' in options and options['trunk'] not in trunk_names():
         raise ValueError(f'trunk is {options["trunk"]!r}, expected one of {", ".join(trunk_names())}')
@@ -97,7 +123,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     if work_dir is not None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
-        config.work_dir = str(Path('work_dirs') / '_'.join([Path(path).stem, *_chosen(options)]))
+        config.work_dir = str(Path('work_dirs') / '_'.join([path.stem, *_chosen(options)]))
     if 'trunk' in options:
         _require_trunk(options.pop('trunk'), config)
     _require_read(options, config)
@@ -108,7 +134,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         _spell_out_names(options, config)
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f'--cfg-options do not fit {path}: {error}') from error
+        raise ValueError(f'options do not fit {path}: {error}') from error
     return config
 
 

@@ -95,7 +95,7 @@ def file(text: str) -> Path:
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """A config, and changes to it."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a config of this package')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

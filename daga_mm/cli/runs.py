@@ -23,7 +23,7 @@ def chosen_device(name: str | None) -> str:
         torch.empty(0, device=name)
     except (AssertionError, RuntimeError) as error:
         words = str(error).splitlines()[0]
-        raise ValueError(f'--device {name}: {words}. Leave it out, or take cpu') from error
+        raise ValueError(f'device {name}: {words}. Leave it out, or take cpu') from error
     return name
 
 

@@ -3,9 +3,10 @@
 import os
 
 import pytest
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from daga_mm.cli.config import load_config, path_names, variable_environment
+from daga_mm.cli.config import load_config, path_defaults, path_names, variable_environment
 
 from ..conftest import REPOSITORY, TINY
 
@@ -45,6 +46,11 @@ def test_a_path_given_by_the_environment(monkeypatch):
     assert roots(load_config(CONFIG)) == {'/elsewhere/ade'}
 
 
+def test_paths_are_by_default_where_the_one_file_says():
+    config = Config.fromfile(REPOSITORY / 'configs/_base_/paths.py')
+    assert path_defaults() == config.to_dict()
+
+
 def test_options_and_work_dir():
     config = load_config(CONFIG, {'train_cfg.max_iters': 7})
     assert config.train_cfg.max_iters == 7 and config.work_dir == f'work_dirs/{CONFIG.stem}'
@@ -58,7 +64,7 @@ def test_one_dimension_of_an_architecture_is_an_option():
     assert config.model.backbone.arch == dict(name='dinov3_vits16', depth=6, embed_dim=96)
     config = load_config(CONFIG, {'model.backbone.arch.depth': 6, 'model.backbone.arch.name': 'dinov3_vitb16'})
     assert config.model.backbone.arch == dict(name='dinov3_vitb16', depth=6)
-    with pytest.raises(ValueError, match='--cfg-options do not fit .*scope'):
+    with pytest.raises(ValueError, match='options do not fit .*scope'):
         load_config(CONFIG, {'default_scope.arch.depth': 6})
 
 

@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from mmengine.registry import init_default_scope
 from safetensors import safe_open
@@ -13,7 +14,7 @@ from daga_mm.registry import MODELS
 from demo.scenes import render_scene, write_ade20k, write_coco
 
 from ..conftest import REPOSITORY
-from ..tools.conftest import run_script
+from ..tools.conftest import load_tool, run_script
 
 TRUNK = REPOSITORY / 'demo/trunk/vit_scenes.safetensors'
 
@@ -120,3 +121,19 @@ def test_detections_are_drawn_beside_what_is_there(tmp_path):
     drawn = np.abs(picture[:, 322:638] - picture[:, :316]).mean()  # beside the same, with scores
     nothing = np.abs(picture[:, 644:] - picture[:, :316]).mean()
     assert nothing > 3 * drawn > 0
+
+
+@pytest.mark.slow
+def test_three_tasks_are_trained_and_drawn_on_one_trunk(tmp_path):
+    arguments = ['--short', '--scenes', 5, '--out', tmp_path / 'out', '--data', tmp_path / 'data']
+    assert 'blocks of eight that run once: 7' in run('demo/many_tasks.py', *arguments)
+    assert cv2.imread(str(tmp_path / 'out/tasks.png')).shape[1] > 1000
+    (checkpoint,) = tmp_path.glob('out/tasks/depth/*.pth')
+    written = checkpoint.stat().st_mtime_ns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPOSITORY / 'demo'))
+        demo = load_tool('../demo/many_tasks')
+    config, found = demo.train('depth', tmp_path / 'data', tmp_path / 'out/tasks', 5, short=True)
+    assert (config.name, found) == ('depth.py', checkpoint) and checkpoint.stat().st_mtime_ns == written, (
+        'trained again'
+    )

@@ -1,106 +1,37 @@
-"""Pictures of what a model sees, for the tasks that tests/test_runner.py does not train."""
+"""What tools/infer.py writes; what it is over is tested in tests/apis."""
 
-import json
 from contextlib import redirect_stdout
 from io import StringIO
 
 import cv2
-import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
-from demo.scenes import render_scene
-
-from ..configs.shrink import shrink
-from ..conftest import REPOSITORY
+from ..small_models import CONFIGS
 from .conftest import call, load_tool
 
-DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
-SEGMENTATION = 'mmseg/fcn_daga-vits16_linear_8xb2-40k_ade20k-512x512.py'
-DEPTH = 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py'
-CLASSIFICATION = 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py'
 
-
-@pytest.fixture(scope='module')
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('images')
-    for index, name in enumerate(('a.png', 'b.jpg')):
-        cv2.imwrite(str(folder / name), render_scene((9, index), (96, 72)).image[..., ::-1])
-    return folder
-
-
-def infer(config_name, images, out, *arguments, meta=None, **changes):
-    """Draw with a small random model; returns the pictures by name."""
-    config = shrink(Config.fromfile(REPOSITORY / 'configs' / config_name))
-    config.merge_from_dict(changes)
-    init_default_scope(config.default_scope)
-    torch.manual_seed(0)
-    out.mkdir()
-    torch.save({'state_dict': MODELS.build(config.model).state_dict(), 'meta': meta or {}}, out / 'random.pth')
-    config.dump(out / 'config.py')
+def infer(pictures, model, out, *arguments) -> None:
     options = ['--device', 'cpu', '--out', out, *arguments]
     with redirect_stdout(StringIO()) as said:
-        assert call(load_tool('infer'), images, out / 'config.py', out / 'random.pth', *options) is None
-    assert '2 pictures in' in said.getvalue()
-    return {path.name: cv2.imread(str(path)) for path in (out / 'vis').iterdir()}
+        assert call(load_tool('infer'), pictures, *model, *options) is None
+    assert f'2 pictures in {out / "vis"}' in said.getvalue()
 
 
-def test_detections_are_drawn_and_written(images, tmp_path):
-    changes = {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.test_cfg.rcnn.score_thr': 0.0}
-    drawn = infer(DETECTION, images, tmp_path / 'out', '--score', '0', **changes)
-    assert set(drawn) == {'a.png', 'b.jpg'}
-    for name, picture in drawn.items():
-        found = json.loads((tmp_path / 'out/preds' / name).with_suffix('.json').read_text())
-        assert picture.shape == (72, 96, 3) and len(found['bboxes']) == len(found['masks']) > 0
-        assert np.abs(picture.astype(int) - cv2.imread(str(images / name))).mean() > 5, 'nothing is drawn'
-
-
-def test_label_maps_bear_the_names_of_their_images(images, tmp_path):
-    (tmp_path / 'images').mkdir()
-    sizes = {'00000001_pred.png': (48, 64), 'a.jpg': (72, 96)}  # high, wide; the first as mmseg would name the second's
-    for name, (height, width) in sizes.items():
-        cv2.imwrite(str(tmp_path / 'images' / name), cv2.imread(str(images / 'a.png'))[:height, :width])
-    changes = {'model.test_cfg': dict(_delete_=True, mode='whole')}
-    changes['test_dataloader.dataset.pipeline.1.scale'] = (96, 72)
-    meta = dict(classes=[f'class {i}' for i in range(150)], palette=[[i, 255 - i, i] for i in range(150)])
-    drawn = infer(SEGMENTATION, tmp_path / 'images', tmp_path / 'out', meta={'dataset_meta': meta}, **changes)
-    assert set(drawn) == set(sizes)
-    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'config.py', 'pred', 'random.pth', 'vis'}
-    maps = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'out/pred').iterdir()}
-    assert {name: labels.shape for name, labels in maps.items()} == {'00000001_pred.png': (48, 64), 'a.png': (72, 96)}
-    assert all(labels.dtype == np.uint8 and labels.max() < 150 for labels in maps.values())
-
-
-def test_classes_are_drawn_and_written(images, tmp_path):
-    classes = [f'class {i}' for i in range(10)]
-    drawn = infer(CLASSIFICATION, images, tmp_path / 'out', meta={'dataset_meta': {'classes': classes}})
-    assert set(drawn) == {'a.png', 'b.png'}
-    predictions = json.loads((tmp_path / 'out/predictions.json').read_text())
-    assert list(predictions) == [str(images / 'a.png'), str(images / 'b.jpg')]
-    assert all(one['pred_class'] == classes[one['pred_label']] for one in predictions.values())
-
-
-def test_pictures_that_would_be_one_are_refused(images, tmp_path):
-    for name in ('a.jpg', 'a.png'):
-        (tmp_path / name).write_bytes((images / 'b.jpg').read_bytes())
-    message = call(load_tool('infer'), tmp_path, 'c.py', 'c.pth', '--out', tmp_path)
-    assert 'whose pictures would be one: a' in message
-
-
-def test_depth_is_drawn_and_written_in_millimetres(images, tmp_path):
-    drawn = infer(DEPTH, images, tmp_path / 'out', '--focal-length', '60')
-    assert set(drawn) == {'a.png', 'b.png'}
-    for name, picture in drawn.items():
-        depth = cv2.imread(str(tmp_path / 'out/depth' / name), cv2.IMREAD_UNCHANGED)
-        assert depth.dtype == np.uint16 and depth.shape == (72, 96) and 1 <= depth.min() <= depth.max() <= 10000
-        assert picture.shape[0] > 480 and picture.shape[1] > 2 * 640
-        points = (tmp_path / 'out/points' / name).with_suffix('.ply').read_bytes()
+@pytest.mark.parametrize('task', CONFIGS)
+def test_pictures_and_predictions_bear_the_names_of_their_images(task, models, pictures, tmp_path):
+    infer(pictures, models[task], tmp_path, '--score', '0', '--focal-length', '60', '--batch-size', '2')
+    suffix = 'json' if task in ('detection', 'classification') else 'png'
+    expected = {'vis': {'a.png', 'b.png'}, 'preds': {f'a.{suffix}', f'b.{suffix}'}}
+    if task == 'depth':
+        expected['points'] = {'a.ply', 'b.ply'}
+        points = (tmp_path / 'points/a.ply').read_bytes()
         assert points.startswith(b'ply') and b'element vertex 6912' in points
+    assert {folder.name: {file.name for file in folder.iterdir()} for folder in tmp_path.iterdir()} == expected
+    assert cv2.imread(str(tmp_path / 'vis/a.png')).std() > 1
 
 
-def test_depth_beyond_65_m_is_written_in_kittis_steps(images, tmp_path):
-    infer(DEPTH, images, tmp_path / 'out', **{'model.decode_head.max_depth': 80})
-    depth = cv2.imread(str(tmp_path / 'out/depth/a.png'), cv2.IMREAD_UNCHANGED) / 256
-    assert 20 < depth.mean() < 60, 'a random model sees the middle of its range'
+def test_pictures_that_would_be_one_are_refused(pictures, tmp_path):
+    for name in ('a.jpg', 'a.png'):
+        (tmp_path / name).write_bytes((pictures / 'b.jpg').read_bytes())
+    message = call(load_tool('infer'), tmp_path, 'c.py', 'c.pth', '--out', tmp_path)
+    assert 'and their pictures would be one: a' in message

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
+from huggingface_hub import ModelCard
 from mmengine.runner import Runner
 
+from daga_mm.apis import load
 from daga_mm.cli.config import load_config
 from daga_mm.compat import load_checkpoint_file
 
@@ -43,7 +45,7 @@ def published(run, tmp_path, *options, checkpoint=None):
     assert (
         call(load_tool('publish_model'), run.config, checkpoint or run.checkpoint, '--out', tmp_path, *options) is None
     )
-    (path,) = tmp_path.glob('classifier-*.safetensors')
+    (path,) = tmp_path.glob('classifier-*/classifier-*.safetensors')
     return path
 
 
@@ -78,11 +80,55 @@ def test_it_scores_as_the_run_did(file, run, tmp_path):
     assert score == {key: run.score[key] for key in score} and score
 
 
-def test_it_says_what_is_in_a_picture(file, run, tmp_path):
+def test_its_folder_is_loaded_as_one_thing(file, run, tmp_path, monkeypatch):
+    monkeypatch.setenv('DINOV3_CHECKPOINTS', str(run.folder))
     images = next((run.folder / 'data/imagenet/val').iterdir())
-    arguments = [images, run.config, file[0], '--out', tmp_path / 'out', '--device', 'cpu']
-    assert call(load_tool('infer'), *arguments) is None
+    expected = load(run.config, run.checkpoint, device='cpu')
+    folder, found = file[0].parent, load(file[0].parent, device='cpu')
+    assert found.model.backbone.fingerprints() == expected.model.backbone.fingerprints()
+    assert len(found.classes) == 14 and found.classes == expected.classes
+    for one, other in zip(found.predict(images), expected.predict(images), strict=True):
+        assert torch.equal(one.pred_score, other.pred_score)
+    assert call(load_tool('infer'), images, folder, '--out', tmp_path / 'out', '--device', 'cpu') is None
     assert list((tmp_path / 'out/vis').iterdir())
+
+
+def test_its_card_has_what_hubs_read(file, run):
+    path, with_trunk = file
+    assert {one.name for one in path.parent.iterdir()} == {'README.md', 'classifier.py', path.name}
+    card = ModelCard.load(path.parent / 'README.md')
+    found = card.data.to_dict()
+    weights = load_checkpoint_file(path)['meta']['fingerprints']
+    assert (found['pipeline_tag'], found['library_name'], found['license']) == (
+        'image-classification',
+        'daga_mm',
+        'unknown',
+    )
+    assert found['datasets'] == ['imagenet'] and found['config'] == 'classifier.py' and 'model-index' not in found
+    assert found['trunk']['file'] == 'trunk.safetensors' and found['trunk']['fingerprint'] == weights['trunk']
+    assert found['adapter'] == {'method': 'DAGA', 'fingerprint': weights['adapters']}
+    assert ('put `trunk.safetensors` into the folder that' in card.text) != with_trunk and 'Not measured' in card.text
+    for name in ('README.md', 'classifier.py'):
+        assert str(run.folder) not in (path.parent / name).read_text(), 'a path of this machine'
+
+
+def test_its_card_has_the_metrics_of_a_test_of_these_weights(run, tmp_path):
+    measured = [
+        '--work-dir',
+        tmp_path / 'test',
+        '--cfg-options',
+        f'visualizer.name={tmp_path}',
+        f'experiment_name={tmp_path}',
+    ]
+    assert call(load_tool('test'), run.config, run.checkpoint, *measured) is None
+    (file,) = (path for path in tmp_path.glob('test/*/*.json') if path.stem == path.parent.name)
+    path = published(run, tmp_path, '--metrics', file, '--license', 'mit')
+    found = ModelCard.load(path.parent / 'README.md').data
+    assert found.license == 'mit' and found.metrics == ['accuracy/top1']
+    assert found.eval_results[0].metric_value == run.score['accuracy/top1']
+    file.write_text(file.read_text().replace(found.trunk['fingerprint'], '0' * 16))
+    message = call(load_tool('publish_model'), run.config, run.checkpoint, '--out', tmp_path, '--metrics', file)
+    assert f'{file} was measured with other weights: the fingerprint of trunk is 0000' in message
 
 
 def test_the_trunk_of_a_checkpoint_is_looked_for_in_the_folder_that_an_option_names(run, tmp_path):
@@ -143,5 +189,5 @@ def test_weights_that_layers_share_are_written_for_each(run):
     checkpoint = load_checkpoint_file(run.checkpoint)
     state = checkpoint['state_dict']
     state['head.tied'] = state['head.fc.weight'].view_as(state['head.fc.weight'])
-    found, _ = load_tool('publish_model').publish(load_config(run.config), checkpoint, with_trunk=False)
+    found, *_ = load_tool('publish_model').publish(load_config(run.config), checkpoint, with_trunk=False)
     assert torch.equal(safetensors.torch.load(safetensors.torch.save(found))['head.tied'], state['head.fc.weight'])

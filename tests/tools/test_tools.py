@@ -35,7 +35,6 @@ def test_help_shows_an_example(tool):
             ('tools/test.py', KNN, 'none', '--show-dir', 'pictures', '--cfg-options', 'cifar10_root=CIFAR10'),
             '--show-dir: such a test has no predictions to draw',
         ),
-        (('tools/infer.py', 'docs/images', KNN, 'README.md', '--out', '/tmp'), f'{KNN} has no head that names classes'),
     ],
 )
 def test_one_line_says_what_is_wrong(command, message, tmp_path):

@@ -1,0 +1,15 @@
+"""From a checkpoint to predictions, in Python.
+
+- ``model``: `load` a config and a checkpoint; predict, draw, and read the backbone's maps.
+- ``many_tasks``: `load_tasks`, models of several tasks on one trunk.
+- ``images``: what counts as images.
+- ``inferencers``: the inferencers of mmdet, mmseg and mmpretrain in one form.
+
+The task packages are imported when a model of theirs is loaded.
+"""
+
+from .images import find_images
+from .many_tasks import Tasks, load_tasks
+from .model import Model, Result, load
+
+__all__ = ['Model', 'Result', 'Tasks', 'find_images', 'load', 'load_tasks']

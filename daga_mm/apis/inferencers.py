@@ -1,0 +1,242 @@
+"""The inferencers of mmdet, mmseg and mmpretrain in one form."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from ..engine import AtomicBackend, require_fit
+from .images import Source, write_image
+
+Size = tuple[int, int]  # height, width
+GEOMETRY = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'ResizeShortestEdge')  # steps that `size` takes the place of
+
+
+class Inferencer(ABC):
+    """An inferencer of a task package.
+
+    Args:
+        config: Of the model.
+        checkpoint: Its weights; None: the trunk alone, from the backbone's ``init_cfg``.
+        device: Where it computes.
+
+    Attributes:
+        task: 'detection', 'segmentation', 'depth' or 'classification'.
+        suffix: Of the files that `write` makes.
+        upstream: The package's own inferencer.
+
+    Raises:
+        ImportError: The task package is not installed.
+        ValueError: The checkpoint does not fit the config.
+    """
+
+    task: ClassVar[str]
+    scope: ClassVar[str]
+    suffix: ClassVar[str]
+    upstream: Any
+
+    def __init__(self, config: Config, checkpoint: str | None, device: str) -> None:
+        self.config = self._prepared(config)
+        with self.registries():
+            self.upstream = self._build(deepcopy(self.config), checkpoint, device)
+        self.model: Any = self.upstream.model
+        self._pipelines: dict[Size | None, Any] = {None: self.upstream.pipeline}
+        if checkpoint is None:
+            self.model.backbone.init_weights()
+        else:
+            require_fit(self.model, checkpoint)
+
+    def _prepared(self, config: Config) -> Config:
+        config = deepcopy(config)
+        if 'visualizer' in config:
+            config.visualizer.vis_backends = None  # nothing is logged to where runs are compared
+        return config
+
+    @abstractmethod
+    def _build(self, config: Config, checkpoint: str | None, device: str) -> Any: ...
+
+    def registries(self) -> Any:
+        """A context in which names mean what they mean in the task package."""
+        return DefaultScope.overwrite_default_scope(self.scope)
+
+    def batches(self, sources: Sequence[Source], batch_size: int, size: Size | None) -> Iterator[dict]:
+        """What the model's ``test_step`` takes, ``batch_size`` images at once.
+
+        Args:
+            sources: Images.
+            batch_size: Images in a batch.
+            size: (height, width) to which images are resized; None: as the config's test pipeline does.
+        """
+        if size is not None and size not in self._pipelines:
+            config = deepcopy(self.config)
+            dataset = config.test_dataloader.dataset
+            dataset.pipeline = _resized(dataset.pipeline, size)
+            with self.registries():
+                self._pipelines[size] = self.upstream._init_pipeline(config)
+        self.upstream.pipeline = self._pipelines[size]
+        return self.upstream.preprocess(sources, batch_size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, as the checkpoint has them."""
+        return tuple(self.model.dataset_meta['classes'] or ())
+
+    @abstractmethod
+    def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
+        """The image (H, W, 3) with the prediction, uint8, RGB."""
+
+    @abstractmethod
+    def write(self, path: Path, sample: Any) -> None:
+        """Write the prediction as a file."""
+
+
+class Detection(Inferencer):
+    """mmdet's: boxes, masks and labels; as JSON, with masks in COCO's run lengths."""
+
+    task, scope, suffix = 'detection', 'mmdet', '.json'
+
+    def _build(self, config: Config, checkpoint: str | None, device: str) -> Any:
+        from mmdet.apis import DetInferencer
+
+        return DetInferencer(config, checkpoint, device, show_progress=False)
+
+    def batches(self, sources: Sequence[Source], batch_size: int, size: Size | None) -> Iterator[dict]:
+        return (batch for _, batch in super().batches(sources, batch_size, size))
+
+    def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
+        return self.upstream.visualize([image], [sample], return_vis=True, pred_score_thr=score)[0]
+
+    def write(self, path: Path, sample: Any) -> None:
+        _write_json(path, self.upstream.pred2dict(sample))
+
+
+class Segmentation(Inferencer):
+    """mmseg's: a label map, drawn in colours over the image; as PNG, one number per pixel."""
+
+    task, scope, suffix = 'segmentation', 'mmseg', '.png'
+
+    def _build(self, config: Config, checkpoint: str | None, device: str) -> Any:
+        from mmseg.apis import MMSegInferencer
+
+        return MMSegInferencer(config, checkpoint, device=device)
+
+    def batches(self, sources: Sequence[Source], batch_size: int, size: Size | None) -> Iterator[dict]:
+        for batch in super().batches(sources, batch_size, size):
+            sizes = {tuple(image.shape[1:]) for image in batch['inputs']}
+            if len(sizes) > 1:
+                found = ', '.join(f'{height}×{width}' for height, width in sorted(sizes))
+                raise ValueError(
+                    f'found images of {found} in one batch, expected one size: batch_size=1, or size=(H, W)'
+                )
+            yield batch
+
+    def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
+        return self.upstream.visualize([image], [sample], return_vis=True)[0]
+
+    def write(self, path: Path, sample: Any) -> None:
+        labels = sample.pred_sem_seg.data[0].numpy()
+        write_image(path, labels.astype(np.uint8 if labels.max() < 256 else np.uint16))
+
+
+class Depth(Segmentation):
+    """mmseg's, of a depth estimator; drawn in colours beside the image, with a bar in metres.
+
+    As 16-bit PNG: millimetres, or steps of 1/256 m where the model reaches beyond 65 m.
+    """
+
+    task, classes = 'depth', ()
+
+    def _prepared(self, config: Config) -> Config:
+        config = super()._prepared(config)
+        dataset = config.test_dataloader.dataset  # mmseg removes loaders of annotations by their names, and not ours
+        dataset.pipeline = [step for step in dataset.pipeline if 'Annotation' not in step['type']]
+        return config
+
+    def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
+        from ..depth import draw_depth
+
+        return draw_depth(image, sample.pred_depth_map.data[0].numpy())
+
+    def write(self, path: Path, sample: Any) -> None:
+        from ..depth import write_depth_png
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scale = 1000 if self.model.decode_head.to_depth.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
+        write_depth_png(path, sample.pred_depth_map.data[0].numpy(), scale)
+
+
+class Classification(Inferencer):
+    """mmpretrain's: the class and its score, written on the image; as JSON."""
+
+    task, scope, suffix = 'classification', 'mmpretrain', '.json'
+
+    def _build(self, config: Config, checkpoint: str | None, device: str) -> Any:
+        from mmpretrain import ImageClassificationInferencer
+
+        return ImageClassificationInferencer(config, checkpoint or False, device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.upstream.classes or ())
+
+    def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
+        from mmpretrain.visualization import UniversalVisualizer
+
+        return UniversalVisualizer().visualize_cls(image, sample, classes=self.upstream.classes, draw_gt=False)
+
+    def write(self, path: Path, sample: Any) -> None:
+        (found,) = self.upstream.postprocess([sample], [])
+        names = ('pred_label', 'pred_score', 'pred_class')
+        _write_json(path, {name: found[name] for name in names if name in found})
+
+
+KINDS: dict[str, type[Inferencer]] = {
+    'mmdet': Detection,
+    'mmseg': Segmentation,
+    'depth': Depth,
+    'mmpretrain': Classification,
+}
+
+
+def kind_of(config: Config) -> type[Inferencer]:
+    """The class of inferencer that a config's task needs.
+
+    Raises:
+        ValueError: There is none.
+    """
+    scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
+    if scope not in KINDS:
+        raise ValueError(f'found a config of {scope}, expected one of {", ".join(KINDS)}')
+    return KINDS[scope]
+
+
+def plain(element: Any) -> Any:
+    """A data sample with its tensors on the CPU, and those of half precision in float32."""
+    found = element.new()
+    for name, value in element.items():
+        if isinstance(value, Tensor):
+            value = value.cpu()
+            value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        elif hasattr(value, 'new') and hasattr(value, 'items'):  # an element in this one: instances, pixels
+            value = plain(value)
+        found.set_data({name: value})
+    return found
+
+
+def _resized(pipeline: Sequence[dict], size: Size) -> list[dict]:
+    """A test pipeline that resizes images to exactly this size after it has read them, and not otherwise."""
+    steps = [step for step in pipeline if step['type'].rpartition('.')[2] not in GEOMETRY]
+    after = 1 + [step['type'].rpartition('.')[2] for step in steps].index('LoadImageFromFile')
+    return [*steps[:after], dict(type='Resize', scale=(size[1], size[0]), keep_ratio=False), *steps[after:]]
+
+
+def _write_json(path: Path, content: Any) -> None:
+    AtomicBackend().put_text(json.dumps(content, indent=1) + '\n', path)

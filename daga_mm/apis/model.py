@@ -1,0 +1,235 @@
+"""A model that predicts: config, weights and class names in place."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cli.config import load_config, require_checkpoint, variable_environment
+from ..cli.runs import chosen_device
+from ..engine import image_fault
+from ..errors import RunError
+from .images import Images, Source, as_list, as_source, in_batches, is_one, write_image
+from .inferencers import Inferencer, Size, kind_of, plain
+from .published import find_published
+
+
+class Result:
+    """What a model found in an image: upstream's data sample, which can be drawn.
+
+    The sample's fields are attributes of the result too: ``result.pred_instances`` (mmdet), ``result.pred_sem_seg``
+    (mmseg), ``result.pred_depth_map`` (metres), ``result.pred_score`` (mmpretrain). Tensors are on the CPU.
+
+    Attributes:
+        sample: Upstream's data sample.
+        path: The image's file; None for arrays and PIL images.
+    """
+
+    def __init__(self, sample: Any, source: Source, inferencer: Inferencer) -> None:
+        self.sample = sample
+        self.path = source if isinstance(source, str) else None
+        self._source = source
+        self._inferencer = inferencer
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('_') or name == 'sample':  # of a result that is being copied and has no sample yet
+            raise AttributeError(name)
+        return getattr(self.sample, name)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (H, W, 3), uint8, RGB."""
+        import mmcv
+
+        return np.ascontiguousarray(mmcv.imread(self._source)[..., ::-1])
+
+    def draw(self, path: str | Path | None = None, score: float = 0.3) -> np.ndarray:
+        """Draw the prediction: boxes and masks, classes of pixels in colours, depth with a bar in metres, or the class.
+
+        Args:
+            path: Where the picture goes, too; its suffix says the format.
+            score: Detection: the least score to draw.
+
+        Returns:
+            The picture, (H, W, 3), uint8, RGB.
+        """
+        picture = self._inferencer.draw(self.image, self.sample, score)
+        if path is not None:
+            write_image(path, picture)
+        return picture
+
+    def save(self, path: str | Path) -> Path:
+        """Write the prediction: detections and classes as ``.json``, label maps and depth as ``.png``.
+
+        Depth is in millimetres, 16 bits, or in steps of 1/256 m where the model reaches beyond 65 m.
+
+        Args:
+            path: Of the file, without its suffix.
+
+        Returns:
+            The file.
+        """
+        file = Path(f'{path}{self._inferencer.suffix}')
+        self._inferencer.write(file, self.sample)
+        return file
+
+
+class Model:
+    """A trained model of any task, as `load` returns it.
+
+    Attributes:
+        task: 'detection', 'segmentation', 'depth' or 'classification'.
+        classes: The names of the classes; empty for depth.
+        config: The config, changed by the options.
+        model: Upstream's model; ``model.backbone`` is the `DAGAViT`.
+    """
+
+    def __init__(self, inferencer: Inferencer, can_predict: bool, dtype: torch.dtype | None) -> None:
+        self.task = inferencer.task
+        self.classes = inferencer.classes
+        self.config = inferencer.config
+        self.model = inferencer.model
+        self._inferencer = inferencer
+        self._can_predict = can_predict
+        self._dtype = dtype
+
+    def predict(
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = True
+    ) -> Result | list[Result]:
+        """Predict one image, or several.
+
+        Args:
+            images: A file, an array (H, W, 3) of uint8 in RGB, a PIL image; a list of these, or a folder.
+            batch_size: Images at once.
+            size: (height, width) to which images are resized, whatever their aspect ratio; None: as the config's test
+                pipeline does. Results are of the images' own sizes.
+            progress: Show a bar for several images.
+
+        Returns:
+            A result, or a list of results for a list or a folder.
+
+        Raises:
+            OSError: There is no such file.
+            TypeError: It is no image.
+            ValueError: An argument does not fit.
+            RunError: A file cannot be read as an image, or the model has no trained head.
+        """
+        found = list(self.stream(images, batch_size=batch_size, size=size, progress=progress and not is_one(images)))
+        return found[0] if is_one(images) else found
+
+    def stream(
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
+    ) -> Iterator[Result]:
+        """The same results one after the other: those of a large folder need not be in memory together."""
+        if not self._can_predict:
+            raise RunError(
+                f'this {self.task} model has no trained head, since it was loaded without a checkpoint, or its config '
+                'has no head: give load() the checkpoint of a run. features() needs no head'
+            )
+        for sources, batch in self._batches(images, batch_size, size, progress):
+            with self._inference():
+                samples = [plain(sample) for sample in self.model.test_step(batch)]
+            for source, sample in zip(sources, samples, strict=True):
+                yield Result(sample, source, self._inferencer)
+
+    def features(
+        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
+    ) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
+        """The outputs of the backbone as the neck gets them, of whole images.
+
+        Args:
+            images: As for `predict`.
+            batch_size: Images at once; detectors pad them to the largest.
+            size: As for `predict`.
+            progress: Show a bar.
+
+        Returns:
+            Of each image a tuple with one entry per out_index, (D, h, w) or (D,), in float32 on the CPU; a backbone
+            ``with_image`` puts the preprocessed image (3, H, W) in front. A list of such tuples for a list or a folder.
+
+        Raises:
+            RunError: A file cannot be read as an image. No head is needed; other errors are those of `predict`.
+        """
+        found: list[tuple[Tensor, ...]] = []
+        for sources, batch in self._batches(images, batch_size, size, progress):
+            with self._inference():
+                maps = self.model.backbone(self.model.data_preprocessor(batch, False)['inputs'])
+            found += [tuple(one[number].float().cpu() for one in maps) for number in range(len(sources))]
+        return found[0] if is_one(images) else found
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        device = next(self.model.parameters()).device.type
+        with (
+            self._inferencer.registries(),
+            torch.no_grad(),
+            torch.autocast(device, self._dtype) if self._dtype else nullcontext(),
+        ):
+            yield
+
+    def _batches(
+        self, images: Images, batch_size: int, size: Size | None, progress: bool
+    ) -> Iterator[tuple[Sequence[Source], dict]]:
+        """The images of each batch, and what ``test_step`` takes of them."""
+        sources = [as_source(image) for image in as_list(images)]
+        batches = self._inferencer.batches(sources, batch_size, _checked(size))
+        for chunk in in_batches(sources, batch_size, progress):
+            try:
+                with self._inferencer.registries():
+                    batch = next(batches)
+            except Exception as error:  # whatever the library that decodes images raises
+                faults = [fault for file in chunk if isinstance(file, str) and (fault := image_fault(file))]
+                if not faults:
+                    raise
+                raise RunError('\n'.join(faults)) from error
+            yield chunk, batch
+
+
+def load(
+    config: str | Path,
+    checkpoint: str | Path | None = None,
+    device: str | None = None,
+    dtype: Literal['float16', 'bfloat16'] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Model:
+    """Load a model of any task.
+
+    Args:
+        config: A config file; the name of a config as ``tools/list_configs.py`` shows it; or, without a checkpoint, the
+            folder of a published model, which ``tools/publish_model.py`` wrote.
+        checkpoint: Its weights, with the trunk in them or without; a trunk that is not in there is looked for where it
+            was in training, or in the folder DINOV3_CHECKPOINTS. None: the trunk alone, for `Model.features`.
+        device: 'cpu', 'cuda:0', …; None: a GPU if there is one.
+        dtype: Of mixed precision (autocast); None: float32.
+        options: Changes to the config by dotted names, as ``--cfg-options`` takes them.
+
+    Raises:
+        FileNotFoundError: There is no such config or checkpoint, or the trunk is missing.
+        ImportError: The task package of the config is not installed.
+        ValueError: It is not a config of a known task, the checkpoint does not fit it, or an argument does not exist.
+    """
+    if checkpoint is None and Path(config).is_dir():
+        config, checkpoint = find_published(Path(config))
+    read = load_config(config, options)
+    file = None if checkpoint is None else str(checkpoint)
+    if file is not None:
+        require_checkpoint(file)
+    if dtype not in (None, 'float16', 'bfloat16'):
+        raise ValueError(f"dtype is {dtype!r}, expected 'float16', 'bfloat16' or None")
+    device = chosen_device(device)
+    with variable_environment(options):  # where a checkpoint without the trunk looks for it
+        inferencer = kind_of(read)(read, file, device)
+    has_head = inferencer.task != 'classification' or inferencer.model.with_head
+    return Model(inferencer, file is not None and has_head, dtype and getattr(torch, dtype))
+
+
+def _checked(size: Any) -> Size | None:
+    if size is None:
+        return None
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f'size is {size!r}, expected (height, width) in pixels')
+    return size[0], size[1]
