@@ -29,5 +29,5 @@ optim_wrapper = _base_.mask2former.optim_wrapper
 param_scheduler = _base_.mask2former.param_scheduler
 train_cfg = _base_.mask2former.train_cfg
 default_hooks = dict(
-    checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco_panoptic/PQ', max_keep_ckpts=2),
+    checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco_panoptic/PQ', rule='greater', max_keep_ckpts=2),
 )

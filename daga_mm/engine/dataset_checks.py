@@ -45,13 +45,14 @@ def reading(dataloader: DataLoader | Mapping) -> Iterator[dict[str, Any]]:
         takes long.
 
     Raises:
-        RunError: A data set finds no image, or annotations lack a field.
+        RunError: A data set finds no image, annotations lack a field, or segments are of no class of the data set.
     """
     try:
         with _remember_coco() as files:
             yield files
     except KeyError as error:
-        fault = next(filter(None, (_missing_field(path, coco.dataset) for path, coco in files.items())), None)
+        faults = (_missing_field(path, coco.dataset) or _unknown_class(path, coco, error) for path, coco in files.items())
+        fault = next(filter(None, faults), None)
         if fault is None:
             raise
         raise RunError(fault) from error
@@ -271,6 +272,17 @@ def _missing_field(path: str, content: Mapping) -> str | None:
             if lacking:
                 return f'{path}: {kind} have no {" and no ".join(lacking)}, expected {", ".join(fields)}: {entry}'
     return None
+
+
+def _unknown_class(path: str, coco: Any, error: KeyError) -> str | None:
+    """mmdet leaves out boxes of other classes than the data set's, and fails at segments of one; None if it did not."""
+    category = getattr(coco, 'cats', {}).get(error.args[0]) if error.args else None
+    if category is None or 'isthing' not in category:
+        return None
+    return (
+        f'{path} has segments of {category["name"]}, which is not among the classes of the data set: name all '
+        'categories of the file, in its order, in metainfo.classes, and each in thing_classes or stuff_classes'
+    )
 
 
 def _nothing_in(dataloader: Any) -> str:
