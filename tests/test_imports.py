@@ -23,6 +23,7 @@ FORBIDDEN = {
     'visualization': TASKS | {'mmcv'},
     'depth': TASKS - {'mmseg'},
     'datasets': TASKS - {'mmseg'},
+    'panoptic': TASKS - {'mmdet'},
     'cli': TASKS | {'mmcv'},
 }
 ROOMS = {
@@ -36,6 +37,7 @@ ROOMS = {
     'visualization': {'adapters', 'backbones', 'engine', 'layers', 'registry'},
     'depth': {'compat', 'layers', 'registry'},
     'datasets': {'compat', 'registry'},
+    'panoptic': {'compat', 'registry'},
     'cli': {'engine', 'errors'},
 }
 # What tools import before their arguments are read: help and argument errors come at once.

@@ -23,7 +23,9 @@ IMAGES = 2
 def coco(tmp_path_factory):
     """Scenes in COCO's layout, with panoptic annotations made from the masks."""
     root = write_coco(tmp_path_factory.mktemp('scenes') / 'coco', 1, IMAGES, seed=6, size=SIZE)
-    assert call(load_converter('coco_panoptic'), root / 'annotations/instances_val2017.json', root / 'annotations') is None
+    assert (
+        call(load_converter('coco_panoptic'), root / 'annotations/instances_val2017.json', root / 'annotations') is None
+    )
     return root
 
 
@@ -72,7 +74,9 @@ def test_masks_come_back(task, coco, tmp_path, monkeypatch):
     def answer(features, samples):
         (sample,) = samples
         assert sample.img_shape == SEEN[::-1] and sample.batch_input_shape == PADDED[::-1]
-        assert [tuple(level.shape[2:]) for level in features] == [(PADDED[1] // s, PADDED[0] // s) for s in (4, 8, 16, 32)]
+        assert [tuple(level.shape[2:]) for level in features] == [
+            (PADDED[1] // s, PADDED[0] // s) for s in (4, 8, 16, 32)
+        ]
         seen.append(sample.img_id)
         return truth_of_masks(sample, *((81, 80) if task == 'panoptic' else (80, None)))
 

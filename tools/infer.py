@@ -24,16 +24,22 @@ if TYPE_CHECKING:  # functions import what takes its time, torch above all: help
 
 
 def detect(config: 'Config', args: argparse.Namespace) -> Any:
-    """mmdet's inferencer: boxes, masks and labels above a score; predictions as JSON in DIR/preds."""
+    """mmdet's inferencer: boxes, masks and labels above a score, or segments; predictions in DIR/preds."""
     from mmdet.apis import DetInferencer
 
-    from daga_mm.engine import require_fit
+    from daga_mm.engine import panoptic_errors, require_fit
 
-    inferencer = DetInferencer(config, args.checkpoint, args.device)
+    with panoptic_errors():
+        inferencer = DetInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
-    return lambda images: inferencer(
-        images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
-    )
+
+    @panoptic_errors()
+    def draw(images: list[str]) -> None:
+        inferencer(
+            images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
+        )
+
+    return draw
 
 
 def segment(config: 'Config', args: argparse.Namespace) -> Any:

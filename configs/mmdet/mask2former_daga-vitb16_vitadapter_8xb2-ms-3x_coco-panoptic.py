@@ -8,9 +8,7 @@ pipeline = [
     _base_.multi_scale,
     dict(type='PackDetInputs'),
 ]
-train_dataloader = dict(
-    sampler=_base_.mask2former.sampler, dataset=dict(data_root=_base_.coco_root, pipeline=pipeline)
-)
+train_dataloader = dict(sampler=_base_.mask2former.sampler, dataset=dict(data_root=_base_.coco_root, pipeline=pipeline))
 val_dataloader = dict(dataset=dict(data_root=_base_.coco_root))
 test_dataloader = val_dataloader
 
@@ -31,3 +29,4 @@ train_cfg = _base_.mask2former.train_cfg
 default_hooks = dict(
     checkpoint=dict(type='daga_mm.CheckpointHook', save_best='coco_panoptic/PQ', rule='greater', max_keep_ckpts=2),
 )
+visualizer = dict(type='daga_mm.PanopticVisualizer')

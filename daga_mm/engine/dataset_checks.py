@@ -51,7 +51,9 @@ def reading(dataloader: DataLoader | Mapping) -> Iterator[dict[str, Any]]:
         with _remember_coco() as files:
             yield files
     except KeyError as error:
-        faults = (_missing_field(path, coco.dataset) or _unknown_class(path, coco, error) for path, coco in files.items())
+        faults = (
+            _missing_field(path, coco.dataset) or _unknown_class(path, coco, error) for path, coco in files.items()
+        )
         fault = next(filter(None, faults), None)
         if fault is None:
             raise

@@ -111,7 +111,9 @@ def test_what_panoptic_annotations_lack_is_named():
         images=[dict(id=1, file_name='a.jpg', width=2, height=2)],
         annotations=[dict(image_id=1, file_name='a.png', segments_info=[segment])],
     )
-    assert '_: segments_info have no bbox, expected id, category_id, bbox' in dataset_checks._missing_field('_', content)
+    assert '_: segments_info have no bbox, expected id, category_id, bbox' in dataset_checks._missing_field(
+        '_', content
+    )
     segment['bbox'] = [0, 0, 2, 2]
     assert dataset_checks._missing_field('_', content) is None
 

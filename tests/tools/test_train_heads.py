@@ -6,14 +6,21 @@ from pathlib import Path
 import pytest
 
 from .conftest import call, load_converter
-from .test_train_real import ADE20K, COCO, LOADING, NEEDS, RUN, TRUNK, last_metrics, run
+from .test_train_real import COCO, LOADING, NEEDS, RUN, TRUNK, last_metrics, run
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not COCO.is_dir(), reason=f'no sample of COCO at {COCO}{NEEDS}'),
 ]
 
-NECK = ['embed_dims=96', 'conv_inplane=32', 'num_heads=3', 'drop_path_rate=0', 'norm_cfg.type=GN', 'norm_cfg.num_groups=32']
+NECK = [
+    'embed_dims=96',
+    'conv_inplane=32',
+    'num_heads=3',
+    'drop_path_rate=0',
+    'norm_cfg.type=GN',
+    'norm_cfg.num_groups=32',
+]
 WIDTH = 64
 HEAD = [  # Mask2Former's, narrow and short
     'in_channels=[96,96,96,96]', f'feat_channels={WIDTH}', f'out_channels={WIDTH}', 'num_queries=40',
@@ -99,7 +106,8 @@ def test_five_images_are_segmented_into_things_and_the_rest(tmp_path, iterations
         ]
     for split in ('val', 'test'):
         options += [
-            f'{split}_evaluator.0.ann_file={panoptic}', f'{split}_evaluator.0.seg_prefix={tmp_path}/panoptic_subset/',
+            f'{split}_evaluator.0.ann_file={panoptic}',
+            f'{split}_evaluator.0.seg_prefix={tmp_path}/panoptic_subset/',
             f'{split}_evaluator.1.ann_file={annotations}',
         ]
     metrics = learn(mask2former('panoptic'), tmp_path, options, f'iter_{iterations}.pth')
