@@ -1,18 +1,15 @@
 """Ground truth, fed back through the heads of Mask2Former and DINO-DETR, has an AP of 1 and a PQ of 100."""
 
-import json
-
 import pytest
 import torch
 from mmengine.runner import Runner
 from torchvision.ops import box_convert
 
 from daga_mm.cli.config import load_config
-from demo.scenes import write_coco
 
 from .configs.shrink import shrink
 from .conftest import REPOSITORY
-from .tools.conftest import call, load_converter
+from .panoptic.scenes import panoptic_options, write_panoptic
 
 SIZE = (150, 114)  # pixels wide and high
 SEEN, PADDED = (300, 228), (320, 256)  # twice that, as the network gets it, and padded to multiples of 32
@@ -21,12 +18,7 @@ IMAGES = 2
 
 @pytest.fixture(scope='module')
 def coco(tmp_path_factory):
-    """Scenes in COCO's layout, with panoptic annotations made from the masks."""
-    root = write_coco(tmp_path_factory.mktemp('scenes') / 'coco', 1, IMAGES, seed=6, size=SIZE)
-    assert (
-        call(load_converter('coco_panoptic'), root / 'annotations/instances_val2017.json', root / 'annotations') is None
-    )
-    return root
+    return write_panoptic(tmp_path_factory.mktemp('scenes'), 1, IMAGES, seed=6, size=SIZE)
 
 
 def runner(name: str, root, work_dir, monkeypatch, **options) -> Runner:
@@ -41,32 +33,37 @@ def runner(name: str, root, work_dir, monkeypatch, **options) -> Runner:
     return Runner.from_cfg(shrink(load_config(REPOSITORY / f'configs/mmdet/{name}.py', options, str(work_dir))))
 
 
-def truth_of_masks(sample, classes: int, stuff: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+def instance_options(names: list[str]) -> dict:
+    """The same classes for instances and boxes."""
+    options: dict = {
+        f'model.{head}.num_things_classes': len(names) for head in ('panoptic_head', 'panoptic_fusion_head')
+    }
+    options['model.panoptic_head.loss_cls.class_weight'] = [1.0] * len(names) + [0.1]
+    return options | {'test_dataloader.dataset.metainfo': dict(classes=names)}
+
+
+def truth_of_masks(sample, things: int, stuff: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """What a perfect Mask2Former says of a padded image: scores of classes (1, n, C + 1), masks (1, n, H, W)."""
     masks = [torch.from_numpy(mask) for mask in sample.gt_instances.masks.masks]
     labels = sample.gt_instances.labels.tolist()
-    if stuff is not None:
-        masks.append(torch.as_tensor(sample.gt_sem_seg.sem_seg[0]) == stuff)
-        labels.append(stuff)
-    logits = torch.full((len(labels), *PADDED[::-1]), 20.0)  # of what is padded nothing may be seen
+    if stuff:
+        masks.append(torch.as_tensor(sample.gt_sem_seg.sem_seg[0]) == things)
+        labels.append(things)
+    count, queries = len(labels), 50
+    logits = torch.full((queries, *PADDED[::-1]), 20.0)  # of what is padded nothing may be seen
     doubled = torch.stack(masks).repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
-    logits[:, : SEEN[1], : SEEN[0]] = 40.0 * doubled - 20
-    scores = torch.full((len(labels), classes + 1), -20.0)
-    scores[torch.arange(len(labels)), labels] = 20.0
+    logits[:count, : SEEN[1], : SEEN[0]] = 40.0 * doubled - 20
+    scores = torch.full((queries, things + stuff + 1), -20.0)
+    scores[torch.arange(queries), [*labels, *(queries - count) * [things + stuff]]] = 20.0  # the last one: nothing
     return scores[None], logits[None]
 
 
 @pytest.mark.parametrize('task', ['panoptic', 'instance'])
 def test_masks_come_back(task, coco, tmp_path, monkeypatch):
-    options = {}
-    if task == 'panoptic':
-        content = json.loads((coco / 'annotations/panoptic_val2017.json').read_text())
-        names = [category['name'] for category in content['categories']]
-        options = {f'model.{head}.num_stuff_classes': 1 for head in ('panoptic_head', 'panoptic_fusion_head')}
-        options['model.panoptic_head.loss_cls.class_weight'] = [1.0] * 81 + [0.1]
-        options['test_dataloader.dataset.metainfo'] = dict(
-            classes=names, thing_classes=names[:80], stuff_classes=names[80:]
-        )
+    options = panoptic_options(coco)
+    things = options['test_dataloader.dataset.metainfo']['thing_classes']
+    if task == 'instance':
+        options = instance_options(things)
     name = f'mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-{task}'
     tester = runner(name, coco, tmp_path, monkeypatch, **options)
     seen = []
@@ -78,7 +75,7 @@ def test_masks_come_back(task, coco, tmp_path, monkeypatch):
             (PADDED[1] // s, PADDED[0] // s) for s in (4, 8, 16, 32)
         ]
         seen.append(sample.img_id)
-        return truth_of_masks(sample, *((81, 80) if task == 'panoptic' else (80, None)))
+        return truth_of_masks(sample, len(things), stuff=task == 'panoptic')
 
     monkeypatch.setattr(tester.model.panoptic_head, 'predict', answer)
     metrics = tester.test()
@@ -89,7 +86,9 @@ def test_masks_come_back(task, coco, tmp_path, monkeypatch):
 
 
 def test_boxes_come_back(coco, tmp_path, monkeypatch):
-    tester = runner('dino_daga-vitb16_vitadapter_8xb2-12e_coco', coco, tmp_path, monkeypatch)
+    names = panoptic_options(coco)['test_dataloader.dataset.metainfo']['thing_classes']
+    options = {'model.bbox_head.num_classes': len(names), 'test_dataloader.dataset.metainfo': dict(classes=names)}
+    tester = runner('dino_daga-vitb16_vitadapter_8xb2-12e_coco', coco, tmp_path, monkeypatch, **options)
     head, seen = tester.model.bbox_head, []
 
     def answer(hidden_states, references, batch_data_samples, rescale):

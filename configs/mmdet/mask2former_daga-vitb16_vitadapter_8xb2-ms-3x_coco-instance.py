@@ -9,8 +9,12 @@ pipeline = [
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
     dict(type='PackDetInputs'),
 ]
-train_dataloader = dict(sampler=_base_.mask2former.sampler, dataset=dict(data_root=_base_.coco_root, pipeline=pipeline))
-val_dataloader = dict(dataset=dict(data_root=_base_.coco_root))
+# Upstream's data sets keep the folder of panoptic maps, which nothing reads and nobody has to have.
+train_dataloader = dict(
+    sampler=_base_.mask2former.sampler,
+    dataset=dict(data_root=_base_.coco_root, data_prefix=dict(_delete_=True, img='train2017/'), pipeline=pipeline),
+)
+val_dataloader = dict(dataset=dict(data_root=_base_.coco_root, data_prefix=dict(_delete_=True, img='val2017/')))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=_base_.coco_root + '/annotations/instances_val2017.json')
 test_evaluator = val_evaluator

@@ -203,6 +203,8 @@ def assert_mask2former_recipe(config: Config, kind: str, size: str, task: str) -
         assert found[-1].metric == ['bbox', 'segm']
     best = {'panoptic': 'coco_panoptic/PQ', 'instance': 'coco/segm_mAP'}[task]
     assert config.default_hooks.checkpoint.save_best == best
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        assert ('seg' in loader.dataset.data_prefix) == (task == 'panoptic')
 
 
 def assert_dino_recipe(config: Config, kind: str, size: str) -> None:

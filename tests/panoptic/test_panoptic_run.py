@@ -1,6 +1,5 @@
 """A panoptic config as a run: data, heads, evaluators and pictures fit each other, or the user hears why not."""
 
-import json
 import sys
 
 import cv2
@@ -14,56 +13,38 @@ from daga_mm.cli.data import require_data
 from daga_mm.engine import RunError, dry_run
 from daga_mm.engine.errors import run_errors
 from daga_mm.errors import PANOPTICAPI
-from demo.scenes import write_coco
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, write_trunk
-from ..tools.conftest import call, load_converter
+from .scenes import panoptic_options, write_panoptic
 
 CONFIG = REPOSITORY / 'configs/mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'
 
 
 @pytest.fixture(scope='module')
 def coco(tmp_path_factory):
-    """Scenes in COCO's layout, with panoptic annotations made from the masks."""
-    root = write_coco(tmp_path_factory.mktemp('scenes') / 'coco', 2, 2, seed=3, size=(96, 72))
-    for split in ('train', 'val'):
-        instances = root / f'annotations/instances_{split}2017.json'
-        assert call(load_converter('coco_panoptic'), instances, root / 'annotations') is None
-    return root
+    return write_panoptic(tmp_path_factory.mktemp('scenes'), 2, 2, seed=3, size=(96, 72))
 
 
-def options_for(root) -> dict:
-    """Those of a small run on the scenes: 80 things, and one kind of stuff."""
-    content = json.loads((root / 'annotations/panoptic_train2017.json').read_text())
-    names = [category['name'] for category in content['categories']]
-    things = [category['name'] for category in content['categories'] if category['isthing']]
-    options: dict = {f'model.{head}.num_stuff_classes': 1 for head in ('panoptic_head', 'panoptic_fusion_head')}
-    options |= {
-        'model.panoptic_head.loss_cls.class_weight': [1.0] * len(names) + [0.1],
+def test_a_dry_run_validates_and_draws(coco, tmp_path, monkeypatch):
+    monkeypatch.setenv('COCO_ROOT', str(coco))
+    options = panoptic_options(coco) | {
         'model.panoptic_head.num_queries': 10,
         'model.train_cfg.num_points': 100,
         'train_dataloader.dataset.pipeline.3.transforms': [[dict(type='Resize', scale=(96, 64), keep_ratio=True)]],
         'log_level': 'WARNING',
     }
-    for split in ('train', 'val', 'test'):
-        metainfo = dict(classes=names, thing_classes=things, stuff_classes=names[len(things) :])
-        options |= {f'{split}_dataloader.dataset.metainfo': metainfo, f'{split}_dataloader.num_workers': 0}
-        if split != 'train':
-            options[f'{split}_dataloader.dataset.pipeline.1.scale'] = (96, 64)
-    return options
-
-
-def test_a_dry_run_validates_and_draws(coco, tmp_path, monkeypatch):
-    monkeypatch.setenv('COCO_ROOT', str(coco))
-    config = load_config(CONFIG, options_for(coco), str(tmp_path / 'run'))
+    for split in ('train', 'val'):
+        options[f'{split}_dataloader.num_workers'] = 0
+    options['val_dataloader.dataset.pipeline.1.scale'] = (96, 64)
+    config = load_config(CONFIG, options, str(tmp_path / 'run'))
     require_data(config, 'train', 'val')
     report = dry_run(shrink(config, write_trunk(tmp_path / 'trunk.safetensors')), RUNNERS.build)
     assert 'coco_panoptic/PQ' in report and 'one picture drawn' in report
 
 
 def test_annotations_of_other_classes_are_refused(coco, tmp_path, monkeypatch):
-    """COCO's own 133 classes, and a file with 80 things and `other`."""
+    """COCO's own 133 classes, and a file with a few things and `other`."""
     monkeypatch.setenv('COCO_ROOT', str(coco))
     config = shrink(load_config(CONFIG, {'log_level': 'WARNING', 'train_dataloader.num_workers': 0}, str(tmp_path)))
     with pytest.raises(
