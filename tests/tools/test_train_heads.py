@@ -142,3 +142,27 @@ def test_objects_on_five_images_are_detected_by_dino(tmp_path):
     config = 'configs/mmdet/dino_daga-vitb16_vitadapter_8xb2-12e_coco.py'
     metrics = learn(config, tmp_path, options, f'epoch_{epochs}.pth')
     assert metrics['coco/bbox_mAP_50'] > 0.8, metrics
+
+
+@pytest.mark.skipif(not ADE20K.is_dir(), reason=f'no sample of ADE20K at {ADE20K}{NEEDS}')
+def test_three_images_of_ade20k_are_learned_by_mask2former(tmp_path):
+    iterations, size = 300, '(256,352)'
+    options = [
+        f'ade20k_root={ADE20K}', *(f'model.neck.{option}' for option in NECK),
+        *(f'model.decode_head.{option}' for option in HEAD), 'model.decode_head.train_cfg.num_points=3136',
+        # every image whole, as it is
+        f'model.data_preprocessor.size={size}', f'model.test_cfg.crop_size={size}', f'model.test_cfg.stride={size}',
+        'train_dataloader.dataset.pipeline.2.scales=[256]', f'train_dataloader.dataset.pipeline.3.crop_size={size}',
+        'train_dataloader.dataset.pipeline.3.cat_max_ratio=1.0', 'train_dataloader.dataset.pipeline.4.prob=0.0',
+        'train_dataloader.dataset.pipeline.5.brightness_delta=0', 'train_dataloader.dataset.pipeline.5.hue_delta=1',
+        'train_dataloader.dataset.pipeline.5.contrast_range=(1.0,1.0)',
+        'train_dataloader.dataset.pipeline.5.saturation_range=(1.0,1.0)', 'train_dataloader.batch_size=1',
+        *(f'{split}_dataloader.dataset.pipeline.1.scale=(1024,256)' for split in ('val', 'test')),
+        'optim_wrapper.optimizer.lr=1e-3', 'param_scheduler.0.end=10', 'param_scheduler.1.begin=10',
+        f'param_scheduler.1.end={iterations}', f'train_cfg.max_iters={iterations}',
+        f'default_hooks.checkpoint.interval={iterations}',
+    ]  # fmt: skip
+    config = 'configs/mmseg/mask2former_daga-vits16_vitadapter_8xb2-160k_ade20k-640x640.py'
+    metrics = learn(config, tmp_path, options, f'iter_{iterations}.pth')
+    # IoUMetric's mean is over the 15 classes of the ground truth and those that are predicted besides.
+    assert metrics['mIoU'] > 80 and metrics['aAcc'] > 95, metrics
