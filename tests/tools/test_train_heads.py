@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import call, load_converter
-from .test_train_real import COCO, LOADING, NEEDS, RUN, TRUNK, last_metrics, run
+from .test_train_real import ADE20K, COCO, LOADING, NEEDS, RUN, TRUNK, last_metrics, run
 
 pytestmark = [
     pytest.mark.slow,
