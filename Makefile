@@ -17,11 +17,12 @@ help:  ## show this list
 setup: $(STAMP)  ## make or repair .venv (2 to 5 minutes, 5.5 GB, no compiler)
 
 # The stamp is written last: a set-up that broke off is taken up again, and a change of requirements repeats it.
-$(STAMP): pyproject.toml $(REQUIREMENTS) requirements/constraints.txt
+$(STAMP): pyproject.toml $(REQUIREMENTS) requirements/panoptic.txt requirements/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "daga_mm needs Python 3.11 or newer, $(PYTHON) is %s; try: make $(MAKECMDGOALS) PYTHON=python3.11" % sys.version.split()[0])'
 	@$(RUN) -c 'import pip' 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@echo 'Installing into $(VENV): PyTorch and OpenMMLab, 5.5 GB, a few minutes. Nothing is compiled.'
 	@$(RUN) -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) $(addprefix -c ,$(CONSTRAINTS))
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/panoptic.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(RUN) -W ignore -c 'import setuptools; setuptools.setup()' --quiet egg_info  # by which mim finds a clone on PYTHONPATH
 	@touch $(STAMP)

@@ -9,6 +9,7 @@ there does not work, or something that every use of daga_mm needs is absent.
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import platform
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import __version__
+from .errors import PANOPTICAPI
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 BASE = Path(__file__).parent / '.mim/configs/_base_'
 TINY = dict(name='dinov3_vits16', embed_dim=48, depth=4, num_heads=3)
 TASKS = {  # extra: its package, and what that is for
-    'det': ('mmdet', 'detection'),
+    'det': ('mmdet', 'detection, panoptic segmentation and Mask2Former'),
     'seg': ('mmsegmentation', 'segmentation and depth'),
     'cls': ('mmpretrain', 'classification'),
 }
@@ -166,7 +168,19 @@ def check_tasks() -> list[Finding]:
             found.append(Finding(name, 'missing', f'not installed: no {purpose}', cure))
         else:  # the package itself comes first in its requirements, and is tried after what it needs
             found += [check_requirement(requirement, cure) for requirement in reversed(requirements(extra))]
-    return found
+    return [*found, check_panopticapi()]
+
+
+def check_panopticapi() -> Finding:
+    """COCO's panopticapi, which mmdet needs for panoptic segmentation, and which no extra of daga_mm can bring."""
+    if importlib.util.find_spec('panopticapi') is None:
+        return Finding('panopticapi', 'missing', 'not installed: no panoptic segmentation', PANOPTICAPI)
+
+    def run() -> str:
+        importlib.import_module('panopticapi.evaluation')
+        return installed('panopticapi-lite') or installed('panopticapi') or 'of unknown version'
+
+    return attempt('panopticapi', run, PANOPTICAPI)
 
 
 # -- what works ----------------------------------------------------------------------------------------------------

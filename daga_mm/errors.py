@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 
+PANOPTICAPI = 'pip install --no-deps panopticapi-lite==0.2.0'  # requirements/panoptic.txt
+
 
 class RunError(RuntimeError):
     """Ends a run. Its message says what was found, what was expected and how to fix it."""

@@ -18,10 +18,12 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPP
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
 DEPTH = ['daga_mm.depth'] if find_spec('mmseg') else []
 MMSEG_DATASETS = ['daga_mm.datasets'] if find_spec('mmseg') else []
+PANOPTIC = ['daga_mm.panoptic'] if find_spec('mmdet') else []
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -39,5 +41,6 @@ METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')
 DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH, *MMSEG_DATASETS)
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)
+VISUALIZERS = _child(MMENGINE_VISUALIZERS, *PANOPTIC)
 TRUNKS = Registry('trunk', scope='daga_mm', locations=['daga_mm.backbones'])
 ADAPTERS = Registry('adapter', scope='daga_mm', locations=['daga_mm.adapters'])

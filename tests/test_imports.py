@@ -23,6 +23,7 @@ FORBIDDEN = {
     'visualization': TASKS | {'mmcv'},
     'depth': TASKS - {'mmseg'},
     'datasets': TASKS - {'mmseg'},
+    'panoptic': TASKS - {'mmdet'},
     'cli': TASKS | {'mmcv'},
     'apis': set(),  # of the task packages, that of the model: test_one_task_package_is_enough
 }
@@ -37,6 +38,7 @@ ROOMS = {
     'visualization': {'adapters', 'backbones', 'engine', 'layers', 'registry'},
     'depth': {'compat', 'layers', 'registry'},
     'datasets': {'compat', 'registry'},
+    'panoptic': {'compat', 'registry'},
     'cli': {'engine', 'errors'},
     'apis': {'backbones', 'cli', 'depth', 'engine', 'errors'},
 }

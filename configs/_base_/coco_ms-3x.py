@@ -1,21 +1,10 @@
 # The 1x recipe for 36 epochs, at scales of 480 to 800 pixels: ViT-Adapter's, which has its augmentation from DETR.
-_base_ = './coco_1x.py'
-scales = [(1333, side) for side in range(480, 801, 32)]
+_base_ = ['./coco_1x.py', './multi_scale.py']
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='RandomChoice',
-        transforms=[
-            [dict(type='RandomChoiceResize', scales=scales, keep_ratio=True)],
-            [
-                dict(type='RandomChoiceResize', scales=[(1333, 400), (1333, 500), (1333, 600)], keep_ratio=True),
-                dict(type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600), allow_negative_crop=True),
-                dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
-            ],
-        ],
-    ),
+    _base_.multi_scale,
     dict(type='RandomCrop', crop_type='absolute_range', crop_size=(1024, 1024), allow_negative_crop=True),
     dict(type='PackDetInputs'),
 ]

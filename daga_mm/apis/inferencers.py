@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from ..engine import AtomicBackend, require_fit
+from ..engine import AtomicBackend, panoptic_errors, require_fit
 from .images import Source, write_image
 
 Size = tuple[int, int]  # height, width
@@ -99,14 +100,15 @@ class Inferencer(ABC):
 
 
 class Detection(Inferencer):
-    """mmdet's: boxes, masks and labels; as JSON, with masks in COCO's run lengths."""
+    """mmdet's: boxes, masks and labels, or panoptic segments; as JSON, with masks in COCO's run lengths, and as PNG."""
 
     task, scope, suffix = 'detection', 'mmdet', '.json'
 
     def _build(self, config: Config, checkpoint: str | None, device: str) -> Any:
         from mmdet.apis import DetInferencer
 
-        return DetInferencer(config, checkpoint, device, show_progress=False)
+        with panoptic_errors():
+            return DetInferencer(config, checkpoint, device, show_progress=False)
 
     def batches(self, sources: Sequence[Source], batch_size: int, size: Size | None) -> Iterator[dict]:
         return (batch for _, batch in super().batches(sources, batch_size, size))
@@ -115,7 +117,13 @@ class Detection(Inferencer):
         return self.upstream.visualize([image], [sample], return_vis=True, pred_score_thr=score)[0]
 
     def write(self, path: Path, sample: Any) -> None:
-        _write_json(path, self.upstream.pred2dict(sample))
+        if 'pred_panoptic_seg' not in sample:
+            return _write_json(path, self.upstream.pred2dict(sample))
+        with panoptic_errors(), TemporaryDirectory(dir=path.parent) as folder:
+            found = self.upstream.pred2dict(sample, folder)  # writes the segments of panoptic maps itself
+            segments = path.with_name(f'{path.stem}_panoptic_seg.png')
+            Path(found['panoptic_seg_path']).replace(segments)
+        return _write_json(path, found | {'panoptic_seg_path': str(segments)})
 
 
 class Segmentation(Inferencer):

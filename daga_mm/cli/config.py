@@ -16,6 +16,7 @@ from mmengine.config import Config
 from .parser import ADAPTER
 
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
+EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}  # of daga_mm, which bring these packages
 # What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
 RUN_SETTINGS = (
     'activation_checkpointing',
@@ -102,7 +103,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 
     Raises:
         FileNotFoundError: No such file, or one that it inherits from is missing.
-        ValueError: It is not a config, or an option has no effect.
+        ValueError: It is not a config, it needs a package that is not installed, or an option has no effect.
     """
     options = dict(options or {})
     path = find_config(path)
@@ -116,6 +117,10 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path} inherits from a file that does not exist: {error}') from error
     except Exception as error:  # a config is a program and may raise anything
+        package = _absent_package(error)
+        if package:
+            cure = f"pip install 'daga_mm[{EXTRAS[package]}]'"
+            raise ValueError(f'{path} needs {package}, which is not installed: {cure}') from error
         fault = error.__cause__ or error
         raise ValueError(
             f'{path}, or a config that it inherits from, cannot be read: {type(fault).__name__}: {fault}'
@@ -136,6 +141,16 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f'options do not fit {path}: {error}') from error
     return config
+
+
+def _absent_package(error: BaseException | None) -> str | None:
+    """The task package without which a config cannot be read: it inherits from it, or imports it."""
+    while error is not None:
+        name = error.name if isinstance(error, ModuleNotFoundError) else str(error).partition(' is not installed')[0]
+        if name and name.partition('.')[0] in EXTRAS:
+            return name.partition('.')[0]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _like(path: Path) -> str:

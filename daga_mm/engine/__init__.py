@@ -7,6 +7,7 @@ from .checked_pipeline import IMAGES, check_pipelines, image_fault
 from .checkpoint_fit import require_fit
 from .checkpoint_hook import CheckpointHook
 from .dry_run import dry_run
+from .errors import panoptic_errors
 from .exact_resume import ExactResumeHook
 from .finite_loss_hook import FiniteLossHook
 from .launch import CPUDataParallel, join_processes
@@ -39,6 +40,7 @@ __all__ = [
     'dry_run',
     'image_fault',
     'join_processes',
+    'panoptic_errors',
     'require_fit',
     'write_figure',
 ]

@@ -21,11 +21,17 @@ from .checked_pipeline import check_pipelines, classes_of
 # Upstream's names of the heads that learn the classes of the data. Those of the first line make the predictions.
 PREDICTING = ('head', 'decode_head', 'bbox_head', 'panoptic_head')
 HEADS = (*PREDICTING, 'auxiliary_head', 'mask_head')
-# What mmdet's CocoDataset reads of each entry.
+# What mmdet's CocoDataset reads of each entry, and its CocoPanopticDataset.
 FIELDS = {
     'categories': ('id', 'name'),
     'images': ('id', 'file_name', 'width', 'height'),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
+}
+PANOPTIC_FIELDS = {
+    'categories': ('id', 'name', 'isthing'),
+    'images': FIELDS['images'],
+    'annotations': ('image_id', 'segments_info'),
+    'segments_info': ('id', 'category_id', 'bbox', 'area', 'iscrowd'),
 }
 NAMED = {'IoUMetric', 'SemSegMetric'}  # metrics that cannot do without the names of classes
 
@@ -39,13 +45,16 @@ def reading(dataloader: DataLoader | Mapping) -> Iterator[dict[str, Any]]:
         takes long.
 
     Raises:
-        RunError: A data set finds no image, or annotations lack a field.
+        RunError: A data set finds no image, annotations lack a field, or segments are of no class of the data set.
     """
     try:
         with _remember_coco() as files:
             yield files
     except KeyError as error:
-        fault = next(filter(None, (_missing_field(path, coco.dataset) for path, coco in files.items())), None)
+        faults = (
+            _missing_field(path, coco.dataset) or _unknown_class(path, coco, error) for path, coco in files.items()
+        )
+        fault = next(filter(None, faults), None)
         if fault is None:
             raise
         raise RunError(fault) from error
@@ -65,19 +74,22 @@ def check_data(loader: DataLoader, model: Any, files: Mapping[str, Any]) -> None
 
     Raises:
         RunError: A data set has more classes than a head that predicts them. Its annotations lack some of its classes,
-            have them in another order, or lack masks that its pipeline loads.
+            have them in another order, or lack masks that its pipeline loads. Things and stuff of a panoptic data set
+            are not those of its file, or not as many as the model has.
     """
     model = unwrap(model)
     for dataset in check_pipelines(loader.dataset):
-        if _is_panoptic(dataset):
-            continue  # one head has some of the classes, another the rest
-        _check_categories(dataset)
-        _check_heads(dataset, model)
         coco = files.get(getattr(dataset, 'ann_file', None) or '')
+        _check_categories(dataset)
+        if _is_panoptic(dataset):
+            _check_things(dataset, model, coco)
+        else:
+            _check_heads(dataset, model)
         if coco is not None and hasattr(dataset, 'cat_ids'):  # one of mmdet's
             _check_order(dataset.ann_file, coco, classes_of(dataset))
-            _warn_of_strangers(dataset.ann_file, coco)
-            _check_masks(dataset, coco)
+            if not _is_panoptic(dataset):
+                _warn_of_strangers(dataset.ann_file, coco)
+                _check_masks(dataset, coco)
 
 
 def check_evaluation(loop: BaseLoop) -> None:
@@ -98,17 +110,54 @@ def check_evaluation(loop: BaseLoop) -> None:
                 f"{type(dataset).__name__} has no names of classes, and {kind} needs them: set the data set's "
                 "metainfo, as in metainfo=dict(classes=('soil', 'crop'), palette=[[150, 100, 50], [0, 160, 0]])"
             )
-        coco = getattr(metric, '_coco_api', None) if 'CocoMetric' in bases else None
-        if coco is None or metric.format_only or _is_panoptic(dataset):
+        coco = getattr(metric, '_coco_api', None) if {'CocoMetric', 'CocoPanopticMetric'} & bases else None
+        if coco is None or metric.format_only:
             continue
         where = f'the ann_file of {kind}'
         _check_images(where, coco, dataset)
-        _check_order(where, coco, classes_of(dataset))
-        _check_truth(where, coco, classes_of(dataset), metric.metrics)
+        if 'CocoMetric' in bases:
+            classes = dataset.metainfo['thing_classes'] if _is_panoptic(dataset) else classes_of(dataset)
+            _check_order(where, coco, classes)
+            _check_truth(where, coco, classes, metric.metrics)
+        else:
+            _check_order(where, coco, classes_of(dataset))
+            maps = metric.seg_prefix or ''
+            if '://' not in maps and not Path(maps).is_dir():
+                raise RunError(f'no folder {maps}: {kind} looks for the maps of segments there, set its seg_prefix')
 
 
 def _is_panoptic(dataset: Any) -> bool:
     return 'thing_classes' in (getattr(dataset, 'metainfo', None) or {})
+
+
+def _check_things(dataset: Any, model: nn.Module, coco: Any) -> None:
+    """Things come first, are those of the file, and model and data agree on their number and on that of stuff.
+
+    One head may predict things and another stuff, so that `_check_heads` is of no use.
+    """
+    name, classes = type(dataset).__name__, classes_of(dataset)
+    things, stuff = dataset.metainfo['thing_classes'], dataset.metainfo.get('stuff_classes', ())
+    if tuple(classes) != (*things, *stuff):
+        raise RunError(
+            f'metainfo.classes of {name} are {len(classes)}, expected thing_classes ({len(things)}) and behind them '
+            f'stuff_classes ({len(stuff)}), since heads tell things from stuff by their numbers: correct its metainfo'
+        )
+    if coco is not None:
+        marked = {category['name'] for category in coco.cats.values() if category['isthing']}
+        other = sorted(marked & {*stuff} | {*things} - marked)
+        if other:
+            raise RunError(
+                f'{dataset.ann_file} and metainfo.thing_classes of {name} disagree about {", ".join(other[:5])}: '
+                'correct thing_classes and stuff_classes, or isthing in the file'
+            )
+    for part, module in model.named_modules():
+        known = getattr(module, 'num_things_classes', None), getattr(module, 'num_stuff_classes', None)
+        if None not in known and known != (len(things), len(stuff)):
+            raise RunError(
+                f'{name} has {len(things)} things and {len(stuff)} kinds of stuff, model.{part} {known[0]} and '
+                f"{known[1]}: set num_things_classes and num_stuff_classes of all heads (Mask2Former's "
+                'loss_cls.class_weight, too), or the metainfo of the data set'
+            )
 
 
 def _check_heads(dataset: Any, model: nn.Module) -> None:
@@ -216,12 +265,26 @@ def _missing_field(path: str, content: Mapping) -> str | None:
     """What mmdet's CocoDataset reads and a COCO file lacks; None if nothing."""
     if 'categories' not in content:
         return f'{path} has no categories, expected a list of dict(id=…, name=…): add one for each class'
-    for kind, fields in FIELDS.items():
-        for entry in content.get(kind, ()):
+    annotations = content.get('annotations', ())
+    is_panoptic = any('segments_info' in one for one in annotations)
+    segments = (segment for one in annotations for segment in one.get('segments_info', ()))
+    for kind, fields in (PANOPTIC_FIELDS if is_panoptic else FIELDS).items():
+        for entry in segments if kind == 'segments_info' else content.get(kind, ()):
             lacking = [field for field in fields if field not in entry]
             if lacking:
                 return f'{path}: {kind} have no {" and no ".join(lacking)}, expected {", ".join(fields)}: {entry}'
     return None
+
+
+def _unknown_class(path: str, coco: Any, error: KeyError) -> str | None:
+    """mmdet leaves out boxes of other classes than the data set's, and fails at segments of one; None if it did not."""
+    category = getattr(coco, 'cats', {}).get(error.args[0]) if error.args else None
+    if category is None or 'isthing' not in category:
+        return None
+    return (
+        f'{path} has segments of {category["name"]}, which is not among the classes of the data set: name all '
+        'categories of the file, in its order, in metainfo.classes, and each in thing_classes or stuff_classes'
+    )
 
 
 def _nothing_in(dataloader: Any) -> str:

@@ -12,7 +12,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 from torch.utils.data._utils import signal_handling
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from ..errors import RunError, in_one_line
+from ..errors import PANOPTICAPI, RunError, in_one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 KEY = 'daga_mm/why'
@@ -22,12 +22,12 @@ KEY = 'daga_mm/why'
 def run_errors(work_dir: str | Path) -> Iterator[None]:
     """Raise what ends a run from outside as RunError, and what ends it in one process in all of them.
 
-    From outside: a full disk, a killed worker of a data loader.
+    From outside: a full disk, a killed worker of a data loader, an absent panopticapi.
 
     Args:
         work_dir: Of the run, which knows the last good checkpoint.
     """
-    with shared(), loader_errors(), disk_errors(work_dir):
+    with shared(), loader_errors(), disk_errors(work_dir), panoptic_errors():
         yield
 
 
@@ -49,6 +49,20 @@ def disk_errors(work_dir: str | Path) -> Iterator[None]:
             raise
         raise RunError(
             f'{error}: make room in {work_dir}, or wherever else was written. {last_good(work_dir)}'
+        ) from error
+
+
+@contextmanager
+def panoptic_errors() -> Iterator[None]:
+    """Report an absent panopticapi as RunError with the package that has it; mmdet names a repository."""
+    try:
+        yield
+    except (ImportError, RuntimeError) as error:
+        if 'panopticapi is not installed' not in str(error):
+            raise
+        raise RunError(
+            'panopticapi is not installed, with which mmdet reads, writes and measures panoptic segmentation: '
+            f'{PANOPTICAPI}'
         ) from error
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from copy import copy
+from inspect import signature
 from itertools import islice
 from typing import Any, cast
 
@@ -125,9 +126,16 @@ def _finish_epoch(runner: Runner, done: int) -> None:
 def _without(loader: DataLoader, count: int) -> DataLoader:
     """The loader for one pass, which leaves out its first batches and does not read them."""
     loader._iterator = None  # workers that persist have begun to load from the old place
-    rest, batches = copy(loader), cast(Iterable, loader.batch_sampler)
+    rest, batches = copy(loader), cast(Iterable, _afresh(loader.batch_sampler))
     rest.__dict__['batch_sampler'] = islice(batches, count, None)  # PyTorch refuses a plain assignment
     return rest
+
+
+def _afresh(batches: Any) -> Any:
+    """The batch sampler as it was before those workers drew from it: mmdet's keeps images that wait for company."""
+    if list(signature(type(batches)).parameters) == ['sampler', 'batch_size', 'drop_last']:
+        return type(batches)(batches.sampler, batches.batch_size, batches.drop_last)
+    return batches
 
 
 class _Advanced:

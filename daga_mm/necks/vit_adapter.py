@@ -32,7 +32,7 @@ class ViTAdapterNeck(BaseModule):
                                                                        every output + its ViT map ──┴─► norm
 
     Args:
-        embed_dims: Channels D of the backbone's maps, and of the four outputs.
+        embed_dims: Channels D of the backbone's maps, and of the outputs.
         patch_size: The backbone's, in pixels.
         conv_inplane: Channels after the prior's stem.
         num_heads: Heads of the deformable attention. None: one per 64 channels.
@@ -40,6 +40,8 @@ class ViTAdapterNeck(BaseModule):
         deform_ratio: Channels of the attention's values, as a part of D.
         ffn_ratio: Channels inside the extractors' feed-forward networks, as a part of D.
         num_extra: Further extractors that read the last map.
+        start_level: The first output: 0 has stride 4. With 1 there are three outputs, for a head that begins at
+            stride 8, and nothing is computed or trained for stride 4.
         drop_path_rate: Stochastic depth of the extractors.
         norm_cfg: Norm of the prior and of the outputs. Synchronised batch norm is batch norm in a single process.
         with_cp: Recompute activations in the backward pass, for memory.
@@ -56,14 +58,18 @@ class ViTAdapterNeck(BaseModule):
         deform_ratio: float = 0.5,
         ffn_ratio: float = 0.25,
         num_extra: int = 2,
+        start_level: int = 0,
         drop_path_rate: float = 0.0,
         norm_cfg: dict | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if start_level not in (0, 1):
+            raise ValueError(f'start_level is {start_level}, expected 0 (stride 4) or 1 (stride 8)')
         self.embed_dims = embed_dims
         self.patch_size = patch_size
+        self.start_level = start_level
         self.with_cp = with_cp
         norm_cfg = norm_cfg or dict(type='SyncBN')
 
@@ -78,13 +84,15 @@ class ViTAdapterNeck(BaseModule):
             for _ in range(len(STRIDES) + num_extra)
         )
         self.up = nn.ConvTranspose2d(embed_dims, embed_dims, 2, stride=2)
-        self.norms = nn.ModuleList(norm(embed_dims) for _ in STRIDES)
+        self.norms = nn.ModuleList(norm(embed_dims) for _ in STRIDES[start_level:])
+        if start_level:
+            self.prior.projections[0] = self.up = nn.Identity()
         nn.init.normal_(self.level_embed)
         for part in (self.prior, self.up, *self.extractors):
             _init_as_dinov3(part)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The image and four maps of a ViT -> maps (B, D, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32.
+        """The image and four maps of a ViT -> maps (B, D, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32, or from 8 on.
 
         Args:
             inputs: The image (B, 3, H, W), as ``DAGAViT(with_image=True)`` puts it in front, then maps (B, D, h, w)
@@ -114,11 +122,12 @@ class ViTAdapterNeck(BaseModule):
                 queries = extractor(queries, features, points, grids)
 
         outputs = _split(queries, grids)
-        outputs.insert(0, self.up(outputs[0]) + fine)
-        references.insert(0, _centres(fine.shape[2], fine.shape[3], STRIDES[0], extent, image))
+        if self.start_level == 0:
+            outputs.insert(0, self.up(outputs[0]) + fine)
+            references.insert(0, _centres(fine.shape[2], fine.shape[3], STRIDES[0], extent, image))
         results = []
         for output, features, reference, norm, stride in zip(
-            outputs, maps, references, self.norms, STRIDES, strict=True
+            outputs, maps[self.start_level :], references, self.norms, STRIDES[self.start_level :], strict=True
         ):
             result = norm(output + _sample(features, reference))
             results.append(result[..., : -(-height // stride), : -(-width // stride)])

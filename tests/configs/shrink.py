@@ -7,7 +7,7 @@ from mmengine.config import Config
 from ..conftest import TINY
 
 DIMS = {'dinov3_vits16': 384, 'dinov3_vitb16': 768, 'dinov3_vitl16': 1024}
-WIDTHS = {512: 32, 256: 32}  # of heads
+WIDTHS = {512: 32, 256: 32, 128: 16}  # of heads, and of positions in them
 
 
 def arch_of(config: Config) -> dict[str, Any]:
@@ -24,23 +24,29 @@ def shrink(config: Config, checkpoint: str | None = None) -> Config:
     arch = arch_of(config)
     dims = DIMS[arch['name']]
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
-    model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims)
+    widths = {} if config.model.type == 'DINO' else WIDTHS  # its decoder encodes places in 256 channels
+    model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims, widths)
              for key, value in config.model.to_dict().items()}  # fmt: skip
     if 'pad_size_divisor' in model['data_preprocessor']:
         model['data_preprocessor']['pad_size_divisor'] = 32  # and no megapixel
+    if model['type'] == 'DINO':
+        model['num_queries'] = 100  # a small image has not 900 places
+        for part in ('encoder', 'decoder'):
+            model[part]['num_layers'] = 2
+            model[part]['layer_cfg']['ffn_cfg']['feedforward_channels'] = 64
     model['backbone']['arch'] = {**arch, **TINY}
     model['backbone']['init_cfg'] = checkpoint and dict(type='Pretrained', checkpoint=str(checkpoint))
     config.model = model
     return config
 
 
-def _narrow(value: Any, dims: int) -> Any:
+def _narrow(value: Any, dims: int, widths: dict[int, int]) -> Any:
     if isinstance(value, dict):
-        return {key: _narrow(inner, dims) for key, inner in value.items()}
+        return {key: _narrow(inner, dims, widths) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_narrow(inner, dims) for inner in value)
+        return type(value)(_narrow(inner, dims, widths) for inner in value)
     if isinstance(value, int) and not isinstance(value, bool):
         if value in (dims, 2 * dims, 4 * dims):  # a map, the class token beside the mean patch, or four maps
             return TINY['embed_dim'] * value // dims
-        return WIDTHS.get(value, value)
+        return widths.get(value, value)
     return value

@@ -66,7 +66,7 @@ def test_every_recipe_has_a_file_for_each_method():
             methods[path.stem.replace(method, '')].add(method)
     every = {'daga-vitb16', 'lora-vitb16', 'frozen-vitb16', 'full-vitb16', 'daga-vits16'}
     for recipe, found in methods.items():
-        variant = recipe.startswith('cascade') or recipe.endswith('cifar100')
+        variant = recipe.startswith(('cascade', 'dino')) or recipe.endswith('cifar100')
         assert found == ({'daga-vitb16', 'full-vitb16'} if variant else every), recipe
 
 
@@ -94,11 +94,17 @@ def test_config_is_what_its_name_says(path, size, read):
         assert_classification_recipe(config, name['kind'], data, epochs=int(name['schedule'].removesuffix('e')))
         assert config.model.head.num_classes == CLASSES[data]
         assert_data(config, config.train_dataloader, data)
-    if config.default_scope == 'mmdet':
+    head = path.stem.split('_')[0]
+    if head == 'dino':
+        assert_dino_recipe(config, name['kind'], size)
+    elif config.default_scope == 'mmdet' and head == 'mask2former':
+        assert_mask2former_recipe(config, name['kind'], size, task=path.stem.rpartition('-')[2])
+    elif config.default_scope == 'mmdet':
         assert_detection_recipe(config, name['kind'], size, path.stem.split('_')[2], name['schedule'])
     if path.parent.name == 'mmseg':
-        assert_segmentation_recipe(config, name['kind'], size, head=path.stem.split('_')[0])
-    assert config.custom_imports == dict(imports=['daga_mm.compat'], allow_failed_imports=False)
+        assert_segmentation_recipe(config, name['kind'], size, head)
+    imports = ['daga_mm.compat'] + ['mmdet.models'] * (head == 'mask2former' and path.parent.name == 'mmseg')
+    assert config.custom_imports == dict(imports=imports, allow_failed_imports=False)
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
 
@@ -159,9 +165,56 @@ def assert_detection_recipe(config: Config, kind: str, size: str, neck: str, sch
 
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, weight_decay)
+    assert layer_decay_and_drop_path(config) == (FULL[neck][size] if kind == 'full' else (None, None))
+
+
+def layer_decay_and_drop_path(config: Config) -> tuple[float | None, float | None]:
     decay = config.optim_wrapper.get('paramwise_cfg', {}).get('layer_decay_rate')
-    drop_path = arch_of(config).get('drop_path_rate')
-    assert (decay, drop_path) == (FULL[neck][size] if kind == 'full' else (None, None))
+    return decay, arch_of(config).get('drop_path_rate')
+
+
+MASK2FORMER = dict(vits16=(0.9, 0.2), vitb16=(0.9, 0.3), vitl16=(0.9, 0.4))  # of full fine-tuning on COCO
+DINO = dict(vits16=(0.65, 0.2), vitb16=(0.65, 0.2), vitl16=(0.8, 0.3))
+
+
+def assert_mask2former_recipe(config: Config, kind: str, size: str, task: str) -> None:
+    """Mask2Former's optimiser, ViT-Adapter's schedule: 36 epochs of 118,000 images in batches of 16."""
+    schedule, epoch = config.param_scheduler, 118_000 // 16
+    assert (schedule.type, schedule.by_epoch, schedule.milestones) == ('MultiStepLR', False, [191750, 236000])
+    assert [*schedule.milestones, config.train_cfg.max_iters] == [26 * epoch, 32 * epoch, 36 * epoch]
+    assert schedule.end == config.train_cfg.max_iters == config.train_cfg.dynamic_intervals[0][1]
+    assert config.train_dataloader.sampler == dict(type='daga_mm.InfiniteSampler')
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
+    assert config.optim_wrapper.clip_grad.max_norm == 0.01
+    assert layer_decay_and_drop_path(config) == (MASK2FORMER[size] if kind == 'full' else (None, None))
+    steps = {step.type: step for step in config.train_dataloader.dataset.pipeline}
+    assert steps['RandomChoice'].transforms[0][0].scales == [(1333, side) for side in range(480, 801, 32)]
+    assert config.model.data_preprocessor.batch_augments is None
+    assert config.model.panoptic_head.num_stuff_classes == (53 if task == 'panoptic' else 0)
+    for evaluators in (config.val_evaluator, config.test_evaluator):
+        found = evaluators if task == 'panoptic' else [evaluators]
+        assert [one.type for one in found] == ['CocoPanopticMetric'] * (task == 'panoptic') + ['CocoMetric']
+        assert found[-1].metric == ['bbox', 'segm']
+    best = {'panoptic': 'coco_panoptic/PQ', 'instance': 'coco/segm_mAP'}[task]
+    assert config.default_hooks.checkpoint.save_best == best
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        assert ('seg' in loader.dataset.data_prefix) == (task == 'panoptic')
+
+
+def assert_dino_recipe(config: Config, kind: str, size: str) -> None:
+    """DINO's, on strides 8 to 64, with ViT-Adapter's fine-tuning of a trunk."""
+    rates = learning_rates(config, config.train_cfg.max_epochs, iterations=10)
+    assert rates == [*[1.0] * 110, *[pytest.approx(0.1)] * 10]
+    optimizer = config.optim_wrapper.optimizer
+    found = (optimizer.type, optimizer.lr, optimizer.weight_decay)
+    assert found == ('AdamW', 1e-4, 0.05 if kind == 'full' else 1e-4)
+    assert config.optim_wrapper.clip_grad.max_norm == 0.1
+    assert layer_decay_and_drop_path(config) == (DINO[size] if kind == 'full' else (None, None))
+    assert config.model.as_two_stage and config.model.dn_cfg.group_cfg.num_dn_queries == 100
+    neck, mapper = config.model.neck
+    assert (neck.start_level, len(mapper.in_channels), mapper.num_outs) == (1, 3, 4)
+    assert (config.test_evaluator.type, config.test_evaluator.metric) == ('CocoMetric', 'bbox')
 
 
 def learning_rates(config: Config, epochs: int, iterations: int) -> list[float]:
@@ -178,23 +231,31 @@ def learning_rates(config: Config, epochs: int, iterations: int) -> list[float]:
     return rates
 
 
-# Rate and weight decay; those of full fine-tuning, and its drop path.
-SEGMENTATION = {'upernet': (6e-5, 0.01), 'fcn': (1e-3, 1e-3)}
-FULL_SEGMENTATION = dict(vits16=(6e-5, 0.01, 0.2), vitb16=(6e-5, 0.01, 0.3), vitl16=(2e-5, 0.05, 0.4))
+# Rate and weight decay; those of full fine-tuning, and its layer decay and drop path.
+SEGMENTATION = {'upernet': (6e-5, 0.01), 'fcn': (1e-3, 1e-3), 'mask2former': (1e-4, 0.05)}
+LIKE_UPERNET = dict(vits16=(6e-5, 0.01, 0.95, 0.2), vitb16=(6e-5, 0.01, 0.95, 0.3), vitl16=(2e-5, 0.05, 0.95, 0.4))
+FULL_SEGMENTATION = {
+    'upernet': LIKE_UPERNET,
+    'fcn': LIKE_UPERNET,
+    'mask2former': dict(vits16=(3e-5, 0.05, 0.95, 0.2), vitb16=(3e-5, 0.05, 0.95, 0.2), vitl16=(2e-5, 0.05, 0.9, 0.3)),
+}
 
 
 def assert_segmentation_recipe(config: Config, kind: str, size: str, head: str) -> None:
-    """DINOv3's linear probe, ViT-Adapter's UperNet, and ViT-Adapter's full fine-tuning of both."""
-    optimizer, paramwise = config.optim_wrapper.optimizer, config.optim_wrapper.get('paramwise_cfg', {})
-    found = (optimizer.lr, optimizer.weight_decay, arch_of(config).get('drop_path_rate'))
-    assert found == (FULL_SEGMENTATION[size] if kind == 'full' else (*SEGMENTATION[head], None))
-    assert optimizer.type == 'AdamW' and paramwise.get('layer_decay_rate') == (0.95 if kind == 'full' else None)
+    """DINOv3's linear probe, ViT-Adapter's UperNet and Mask2Former, and ViT-Adapter's full fine-tuning of all."""
+    optimizer = config.optim_wrapper.optimizer
+    found = (optimizer.lr, optimizer.weight_decay, *layer_decay_and_drop_path(config))
+    assert found == (FULL_SEGMENTATION[head][size] if kind == 'full' else (*SEGMENTATION[head], None, None))
+    assert optimizer.type == 'AdamW'
+    side = 640 if head == 'mask2former' else 512
+    assert config.model.data_preprocessor.size == config.model.test_cfg.crop_size == (side, side)
+    assert config.model.test_cfg.mode == 'slide'
     for evaluator in (config.val_evaluator, config.test_evaluator):
         assert (evaluator.type, evaluator.iou_metrics) == ('IoUMetric', ['mIoU'])
     # Both recipes multiply a fall over the whole run with the warm-up.
     warm_up, fall = config.param_scheduler
     assert (warm_up.type, warm_up.begin, warm_up.end, warm_up.start_factor) == ('LinearLR', 0, 1500, 1e-6)
-    shape = dict(upernet='PolyLR', fcn='CosineAnnealingLR')[head]
+    shape = 'CosineAnnealingLR' if head == 'fcn' else 'PolyLR'
     assert (fall.type, fall.begin, fall.end, fall.eta_min) == (shape, 0, config.train_cfg.max_iters, 0)
 
 
@@ -268,6 +329,9 @@ def test_config_builds_and_trains_the_right_part(path, size, read):
     assert_optimiser_holds_what_is_trained(config, model)
     outputs = RUN[config.default_scope](model)
     assert outputs and all(output.isfinite().all() for output in outputs)
+    if path.stem.startswith(('mask2former', 'dino')):  # whose outputs are losses, in which everything has a part
+        sum(output.sum() for output in outputs).backward()
+        assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def assert_optimiser_holds_what_is_trained(config: Config, model: torch.nn.Module) -> None:
@@ -332,16 +396,26 @@ def classify(model) -> list[torch.Tensor]:
 
 
 def segment(model) -> list[torch.Tensor]:
-    """Raw scores of one image."""
-    with torch.no_grad():
-        return [model.eval()(torch.randn(1, 3, 64, 96), mode='tensor')]
+    """Raw scores of one image; Mask2Former's losses, whose scores are those of its queries."""
+    if type(model.decode_head).__name__ != 'Mask2FormerHead':
+        with torch.no_grad():
+            return [model.eval()(torch.randn(1, 3, 64, 96), mode='tensor')]
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.randint(5, (1, 8, 12)).repeat(1, 8, 8).long()))
+    sample.set_metainfo(dict(img_shape=(64, 96)))
+    model.data_preprocessor.size = (64, 96)
+    batch = model.data_preprocessor(dict(inputs=[torch.randint(256, (3, 64, 96))], data_samples=[sample]), True)
+    return list(model(**batch, mode='loss').values())
 
 
 def detect(model) -> list[torch.Tensor]:
-    """Every loss on one image with a few objects."""
+    """Every loss on one image with a few objects, for panoptic segmentation with stuff around them."""
     from mmdet.testing import demo_mm_inputs
 
-    batch = demo_mm_inputs(1, [[3, 64, 96]], num_items=[3], num_classes=80, with_mask=True)
+    stuff = bool(getattr(getattr(model, 'panoptic_head', None), 'num_stuff_classes', 0))
+    batch = demo_mm_inputs(1, [[3, 64, 96]], num_items=[3], num_classes=80, with_mask=True, with_semantic=stuff)
     losses = model(**model.data_preprocessor(batch, True), mode='loss')
     return [t for value in losses.values() for t in (value if isinstance(value, list) else [value])]
 

@@ -72,8 +72,50 @@ def test_a_head_of_one_channel_tells_two_classes_apart(warnings):
 
 
 def test_panoptic_heads_share_the_classes(warnings):
-    check(3, model_of(bbox_head=2), thing_classes=('class 0', 'class 1'))
+    check(3, model_of(bbox_head=2), thing_classes=('class 0', 'class 1'), stuff_classes=('class 2',))
     assert not warnings
+
+
+@pytest.mark.parametrize(
+    ('things', 'stuff', 'message'),
+    [
+        (1, 2, r'has 1 things and 2 kinds of stuff, model\.panoptic_head 2 and 1: set num_things_classes'),
+        (2, 0, r'metainfo\.classes of SimpleNamespace are 3, expected thing_classes \(2\) and behind'),
+    ],
+)
+def test_things_and_stuff_are_as_many_as_those_of_the_model(things, stuff, message):
+    names = [f'class {number}' for number in range(3)]
+    model = torch.nn.Module()
+    model.panoptic_head = torch.nn.Module()
+    model.panoptic_head.num_things_classes, model.panoptic_head.num_stuff_classes = 2, 1
+    check(3, model, thing_classes=names[:2], stuff_classes=names[2:])
+    with pytest.raises(RunError, match=message):
+        check(3, model, thing_classes=names[:things], stuff_classes=names[3 - stuff :])
+
+
+def test_things_are_those_of_the_file():
+    coco = COCO()
+    coco.dataset = dict(categories=[dict(id=i, name=f'class {i}', isthing=int(i < 2)) for i in range(3)])
+    coco.createIndex()
+    names = ('class 0', 'class 1', 'class 2')
+    metainfo = dict(classes=names, thing_classes=names[:1], stuff_classes=names[1:])
+    dataset = SimpleNamespace(pipeline=Compose([]), metainfo=metainfo, cat_ids=[0, 1, 2], ann_file='a.json')
+    with pytest.raises(RunError, match=r'a\.json and metainfo\.thing_classes .* disagree about class 1: correct'):
+        check_data(SimpleNamespace(dataset=dataset), torch.nn.Module(), {'a.json': coco})
+
+
+def test_what_panoptic_annotations_lack_is_named():
+    segment = dict(id=1, category_id=1, area=4, iscrowd=0)
+    content = dict(
+        categories=[dict(id=1, name='class 0', isthing=1)],
+        images=[dict(id=1, file_name='a.jpg', width=2, height=2)],
+        annotations=[dict(image_id=1, file_name='a.png', segments_info=[segment])],
+    )
+    assert '_: segments_info have no bbox, expected id, category_id, bbox' in dataset_checks._missing_field(
+        '_', content
+    )
+    segment['bbox'] = [0, 0, 2, 2]
+    assert dataset_checks._missing_field('_', content) is None
 
 
 def test_auxiliary_heads_may_have_fewer_classes(warnings):

@@ -112,12 +112,18 @@ def test_a_checkpoint_by_epochs_begins_the_next_one(whole, tmp_path):
 
 
 class Pairs(BatchSampler):
-    """Even indices with even ones, odd with odd, as batches by aspect ratio: a batch depends on those before."""
+    """Even indices with even ones, odd with odd, as batches by aspect ratio: a batch depends on those before.
+
+    As in mmdet's AspectRatioBatchSampler, what waits for company outlives the pass.
+    """
+
+    def __init__(self, sampler, batch_size: int, drop_last: bool = False) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.pools: tuple[list, list] = ([], [])
 
     def __iter__(self):
-        pools = [], []
         for index in self.sampler:
-            pool = pools[index % 2]
+            pool = self.pools[index % 2]
             pool.append(index)
             if len(pool) == self.batch_size:
                 yield pool[:]

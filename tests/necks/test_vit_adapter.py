@@ -19,6 +19,10 @@ def inputs(height: int, width: int, patch: int = 16) -> list[torch.Tensor]:
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
+def _norm(key: str) -> int:
+    return int(key.split('.')[1]) if key.startswith('norms.') else 0
+
+
 def ramps(height: int, width: int, patch: int) -> torch.Tensor:
     """A map (1, 2, h, w) that holds each patch's centre, x and y in pixels."""
     y = (torch.arange(height) + 0.5) * patch
@@ -31,6 +35,19 @@ def test_strides_cover_any_image(size, patch):
     outputs = neck(patch_size=patch)(inputs(*size, patch))
     expected = [(2, DIMS, -(-size[0] // stride), -(-size[1] // stride)) for stride in (4, 8, 16, 32)]
     assert [tuple(output.shape) for output in outputs] == expected
+
+
+def test_outputs_from_stride_8_on_are_those_of_the_whole_neck():
+    whole, part = neck().eval(), neck(start_level=1).eval()
+    state = whole.state_dict()
+    for key in [key for key in state if key.startswith('norms.0.')]:
+        del state[key]
+    state = {key.replace(f'norms.{n}.', f'norms.{n - 1}.'): v for key, v in state.items() for n in [_norm(key)]}
+    unused = part.load_state_dict(state, strict=False)
+    assert not unused.missing_keys
+    assert {key.rpartition('.')[0] for key in unused.unexpected_keys} == {'prior.projections.0', 'up'}
+    for expected, found in zip(whole(inputs(75, 110))[1:], part(inputs(75, 110)), strict=True):
+        assert torch.equal(expected, found)
 
 
 def test_maps_are_contiguous_whatever_comes_in():
@@ -75,8 +92,9 @@ def test_extractors_read_the_map_at_their_own_place():
     assert inside.sum() == 6 * 10 and torch.allclose(read[inside], pixels[inside], atol=1e-4)
 
 
-def test_every_parameter_and_every_map_gets_a_gradient():
-    model, given = neck(), [x.requires_grad_() for x in inputs(64, 64)]
+@pytest.mark.parametrize('start_level', [0, 1])
+def test_every_parameter_and_every_map_gets_a_gradient(start_level):
+    model, given = neck(start_level=start_level), [x.requires_grad_() for x in inputs(64, 64)]
     sum(output.square().sum() for output in model(given)).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
     assert all(x.grad.abs().sum() > 0 for x in given)
