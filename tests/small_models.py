@@ -17,14 +17,18 @@ CONFIGS = {
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',
     'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',
 }
+PANOPTIC = {
+    'panoptic': 'mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'
+}
 SMALL = {  # images of 96×72 pixels, whole
     'detection': {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.test_cfg.rcnn.score_thr': 0.0},
     'segmentation': {
         'model.test_cfg': dict(_delete_=True, mode='whole'),
         'test_dataloader.dataset.pipeline.1.scale': (96, 72),
     },
+    'panoptic': {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.panoptic_head.num_queries': 10},
 }
-NUMBERS = {'detection': 80, 'segmentation': 150, 'classification': 10}  # of classes
+NUMBERS = {'detection': 80, 'segmentation': 150, 'classification': 10, 'panoptic': 133}  # of classes
 
 
 def save_model(
@@ -33,14 +37,14 @@ def save_model(
     """A config and a checkpoint of a small model, its adapters as if trained.
 
     Args:
-        task: One of ``CONFIGS``.
+        task: One of ``CONFIGS``, or 'panoptic'.
         folder: Where they go.
         trunk: A file that `write_trunk` wrote, which the checkpoint leaves out; None: a random one, in the checkpoint.
         backbone: Changes to its config, such as another adapter.
         **changes: To the config, by dotted names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = shrink(Config.fromfile(REPOSITORY / 'configs' / CONFIGS[task]), trunk)
+    config = shrink(Config.fromfile(REPOSITORY / 'configs' / (CONFIGS | PANOPTIC)[task]), trunk)
     config.merge_from_dict(SMALL.get(task, {}) | changes)
     config.model.backbone.update(backbone or {})
     with DefaultScope.overwrite_default_scope(config.default_scope):

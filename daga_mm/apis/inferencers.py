@@ -119,6 +119,7 @@ class Detection(Inferencer):
     def write(self, path: Path, sample: Any) -> None:
         if 'pred_panoptic_seg' not in sample:
             return _write_json(path, self.upstream.pred2dict(sample))
+        path.parent.mkdir(parents=True, exist_ok=True)
         with panoptic_errors(), TemporaryDirectory(dir=path.parent) as folder:
             found = self.upstream.pred2dict(sample, folder)  # writes the segments of panoptic maps itself
             segments = path.with_name(f'{path.stem}_panoptic_seg.png')
