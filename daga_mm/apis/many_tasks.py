@@ -95,8 +95,7 @@ def load_tasks(
         options: As for `load`, for all configs.
 
     Raises:
-        ValueError: A model has no DAGAViT, or its trunk is another one than that of the others. Other errors are those of
-            `load`.
+        ValueError: A model has no DAGAViT, or another trunk than the others. Other errors are those of `load`.
     """
     if not tasks:
         raise ValueError('found no tasks, expected at least one')
