@@ -27,10 +27,11 @@ def detect(config: 'Config', args: argparse.Namespace) -> Any:
     """mmdet's inferencer: boxes, masks and labels above a score; predictions as JSON in DIR/preds."""
     from mmdet.apis import DetInferencer
 
-    from daga_mm.engine import require_fit
+    from daga_mm.engine import require_fit, warn_of_normalization
 
     inferencer = DetInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
+    warn_of_normalization(inferencer.model)
     return lambda images: inferencer(
         images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
     )
@@ -40,10 +41,11 @@ def segment(config: 'Config', args: argparse.Namespace) -> Any:
     """mmseg's inferencer: a colour map over the image; label maps, one number per pixel, in DIR/pred."""
     from mmseg.apis import MMSegInferencer
 
-    from daga_mm.engine import require_fit
+    from daga_mm.engine import require_fit, warn_of_normalization
 
     inferencer = MMSegInferencer(config, args.checkpoint, device=args.device)
     require_fit(inferencer.model, args.checkpoint)
+    warn_of_normalization(inferencer.model)
 
     def draw(images: list[str]) -> None:
         (args.out / 'pred').mkdir(exist_ok=True)
@@ -62,12 +64,13 @@ def estimate_depth(config: 'Config', args: argparse.Namespace) -> Any:
     from rich.progress import track
 
     from daga_mm.depth import draw_depth, write_depth_png, write_point_cloud
-    from daga_mm.engine import require_fit
+    from daga_mm.engine import require_fit, warn_of_normalization
 
     pipeline = config.test_dataloader.dataset.pipeline
     config.test_pipeline = [step for step in pipeline if 'Annotation' not in step['type']]  # which mmseg reads
     model = init_model(config, args.checkpoint, device=args.device)
     require_fit(model, args.checkpoint)
+    warn_of_normalization(model)
     scale = 1000 if model.decode_head.to_depth.max_depth <= 65 else 256  # steps per metre: NYU's and KITTI's
 
     def draw(images: list[str]) -> None:
@@ -90,10 +93,11 @@ def classify(config: 'Config', args: argparse.Namespace) -> Any:
     """mmpretrain's inferencer: the class and its score on the image; all of them in DIR/predictions.json."""
     from mmpretrain import ImageClassificationInferencer
 
-    from daga_mm.engine import AtomicBackend, require_fit
+    from daga_mm.engine import AtomicBackend, require_fit, warn_of_normalization
 
     inferencer = ImageClassificationInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
+    warn_of_normalization(inferencer.model)
     (args.out / 'vis').mkdir(parents=True, exist_ok=True)
 
     def draw(images: list[str]) -> None:

@@ -10,6 +10,7 @@ from .dry_run import dry_run
 from .exact_resume import ExactResumeHook
 from .finite_loss_hook import FiniteLossHook
 from .launch import CPUDataParallel, join_processes
+from .normalization import warn_of_normalization
 from .optim_constructor import DAGAOptimWrapperConstructor
 from .parameters import build_on_meta, count_parameters
 from .provenance import ProvenanceHook
@@ -40,5 +41,6 @@ __all__ = [
     'image_fault',
     'join_processes',
     'require_fit',
+    'warn_of_normalization',
     'write_figure',
 ]

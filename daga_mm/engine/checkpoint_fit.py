@@ -32,7 +32,7 @@ def require_fit(model: nn.Module, path: str, whole: bool = True) -> None:
     content = load_checkpoint_file(path)
     state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     shapes = {re.sub(r'^module\.', '', key): value.shape for key, value in state.items() if hasattr(value, 'shape')}
-    model = _unwrapped(model)
+    model = unwrapped(model)
     backbones = {name: module for name, module in model.named_modules() if isinstance(module, DAGAViT)}
     own = model.state_dict()
     for name, backbone in backbones.items():
@@ -87,7 +87,8 @@ def require_resumable(path: str) -> None:
         )
 
 
-def _unwrapped(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """The model itself, without wrappers for several devices and for test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
