@@ -24,6 +24,7 @@ FORBIDDEN = {
     'depth': TASKS - {'mmseg'},
     'datasets': TASKS - {'mmseg'},
     'cli': TASKS | {'mmcv'},
+    'apis': TASKS | {'mmcv'},
 }
 ROOMS = {
     'layers': set(),
@@ -37,6 +38,7 @@ ROOMS = {
     'depth': {'compat', 'layers', 'registry'},
     'datasets': {'compat', 'registry'},
     'cli': {'engine', 'errors'},
+    'apis': set(),
 }
 # What tools import before their arguments are read: help and argument errors come at once.
 LIGHT = ('parser', 'config', 'data', 'errors')

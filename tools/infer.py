@@ -11,8 +11,9 @@ point clouds in DIR/points.
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from daga_mm.cli.errors import one_line_errors
@@ -20,7 +21,20 @@ from daga_mm.cli.parser import add_config, add_device, folder, fraction, make_pa
 from daga_mm.errors import RunError, as_run_error
 
 if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
+    import numpy as np
     from mmengine.config import Config
+
+    from daga_mm.apis.tiling import Predict
+
+
+def predictions(inferencer: Any, batch_size: int) -> 'Predict':
+    """Images, or their files -> the data samples of an inferencer, one after the other."""
+
+    def predict(images: Sequence[Any]) -> Iterator[Any]:
+        for batch in inferencer.preprocess(images, batch_size):
+            yield from inferencer.forward(batch[1] if isinstance(batch, tuple) else batch)  # mmdet's has the images too
+
+    return predict
 
 
 def detect(config: 'Config', args: argparse.Namespace) -> Any:
@@ -32,27 +46,80 @@ def detect(config: 'Config', args: argparse.Namespace) -> Any:
     inferencer = DetInferencer(config, args.checkpoint, args.device)
     require_fit(inferencer.model, args.checkpoint)
     warn_of_normalization(inferencer.model)
-    return lambda images: inferencer(
-        images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
-    )
+    if not args.tile:
+        return lambda images: inferencer(
+            images, out_dir=str(args.out), pred_score_thr=args.score, no_save_pred=False, batch_size=args.batch_size
+        )
+
+    import mmcv
+    from mmdet.visualization import get_palette
+    from rich.progress import track
+
+    from daga_mm.apis import compress, detect_in_tiles, draw_instances
+    from daga_mm.engine import AtomicBackend
+
+    classes = inferencer.model.dataset_meta['classes']
+    palette = get_palette(inferencer.model.dataset_meta.get('palette', 'random'), len(classes))
+    predict = predictions(inferencer, args.batch_size)
+
+    def draw(images: list[str]) -> None:
+        (args.out / 'preds').mkdir(exist_ok=True)
+        for path in track(images, 'Inference'):
+            image = mmcv.imread(path)
+            found = detect_in_tiles(predict, image, args.tile, args.overlap)
+            written = {name: found[name].tolist() for name in ('labels', 'scores', 'bboxes')}
+            if 'masks' in found:
+                written['masks'] = [compress(mask) for mask in found.masks]
+            AtomicBackend().put_text(json.dumps(written), args.out / 'preds' / f'{Path(path).stem}.json')
+            drawn = found[found.scores >= args.score]
+            picture = draw_instances(
+                image[..., ::-1],
+                drawn.bboxes.numpy(),
+                drawn.labels.tolist(),
+                drawn.scores.tolist(),
+                classes,
+                palette,
+                drawn.get('masks'),
+            )
+            mmcv.imwrite(picture[..., ::-1], str(args.out / 'vis' / Path(path).name))
+
+    return draw
 
 
 def segment(config: 'Config', args: argparse.Namespace) -> Any:
     """mmseg's inferencer: a colour map over the image; label maps, one number per pixel, in DIR/pred."""
+    import mmcv
+    import numpy as np
     from mmseg.apis import MMSegInferencer
+    from rich.progress import track
 
+    from daga_mm.apis import draw_segmentation, segment_in_tiles
     from daga_mm.engine import require_fit, warn_of_normalization
 
     inferencer = MMSegInferencer(config, args.checkpoint, device=args.device)
     require_fit(inferencer.model, args.checkpoint)
     warn_of_normalization(inferencer.model)
 
+    inferencer.visualizer.set_dataset_meta(**inferencer.model.dataset_meta)
+    meta = inferencer.visualizer.dataset_meta
+    threshold = getattr(inferencer.model.decode_head, 'threshold', None)
+    predict = predictions(inferencer, args.batch_size)
+
+    def label_maps(images: list[str]) -> Iterator[np.ndarray]:
+        if args.tile:
+            for path in images:
+                yield segment_in_tiles(predict, mmcv.imread(path), args.tile, args.overlap, threshold)
+        else:
+            for sample in predict(images):
+                yield sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint16)
+
     def draw(images: list[str]) -> None:
         (args.out / 'pred').mkdir(exist_ok=True)
-        with TemporaryDirectory(dir=args.out.resolve()) as numbered:  # mmseg numbers label maps; they get names here
-            inferencer(images, out_dir=str(args.out), pred_out_dir=numbered, batch_size=args.batch_size)
-            for number, image in enumerate(images):
-                Path(numbered, f'{number:08}_pred.png').replace(args.out / 'pred' / f'{Path(image).stem}.png')
+        for path, labels in zip(track(images, 'Inference'), label_maps(images), strict=True):
+            picture = draw_segmentation(mmcv.imread(path, channel_order='rgb'), labels, meta['classes'], meta['palette'])
+            mmcv.imwrite(picture[..., ::-1], str(args.out / 'vis' / Path(path).name))
+            labels = labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
+            mmcv.imwrite(labels, str(args.out / 'pred' / f'{Path(path).stem}.png'))
 
     return draw
 
@@ -149,9 +216,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
-    parser.add_argument('--batch-size', type=positive, default=1, help='images at once (not for depth; default: 1)')
+    parser.add_argument(
+        '--batch-size', type=positive, default=1, help='images, or tiles, at once (not for depth; default: 1)'
+    )
+    parser.add_argument(
+        '--tile',
+        type=positive,
+        metavar='SIZE',
+        help='detection, segmentation: predict large images in tiles of SIZE×SIZE pixels, and merge the predictions',
+    )
+    parser.add_argument(
+        '--overlap', type=int, metavar='N', help='pixels that tiles have in common (default: a quarter of SIZE)'
+    )
     add_device(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.overlap is not None and not args.tile:
+        parser.error('--overlap is for tiles: give their SIZE, --tile')
+    if args.tile:
+        args.overlap = args.tile // 4 if args.overlap is None else args.overlap
+        if not 0 <= args.overlap < args.tile:
+            parser.error(f'--overlap is {args.overlap}, expected 0 to {args.tile - 1}, less than --tile')
+    return args
 
 
 def prepare(args: argparse.Namespace) -> tuple[list[str], 'Config', str]:
@@ -171,6 +256,8 @@ def prepare(args: argparse.Namespace) -> tuple[list[str], 'Config', str]:
         raise ValueError(f'{args.config} is of {scope}; pictures are drawn for {", ".join(INFERENCERS)}')
     if scope == 'mmpretrain' and not config.model.get('head'):
         raise ValueError(f'{args.config} has no head that names classes: it is for tools/test.py')
+    if args.tile and scope not in ('mmdet', 'mmseg'):
+        raise ValueError(f'--tile is for detection and segmentation, and {args.config} is of {scope}')
     args.out.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=args.out):  # it can be written to
         pass
