@@ -21,7 +21,6 @@ from daga_mm.cli.parser import add_config, add_device, folder, fraction, make_pa
 from daga_mm.errors import RunError, as_run_error
 
 if TYPE_CHECKING:  # functions import what takes its time, torch above all: help and argument errors come before
-    import numpy as np
     from mmengine.config import Config
 
     from daga_mm.apis.tiling import Predict
@@ -55,7 +54,7 @@ def detect(config: 'Config', args: argparse.Namespace) -> Any:
     from mmdet.visualization import get_palette
     from rich.progress import track
 
-    from daga_mm.apis import compress, detect_in_tiles, draw_instances
+    from daga_mm.apis import as_dict, detect_in_tiles, draw_instances
     from daga_mm.engine import AtomicBackend
 
     classes = inferencer.model.dataset_meta['classes']
@@ -67,20 +66,8 @@ def detect(config: 'Config', args: argparse.Namespace) -> Any:
         for path in track(images, 'Inference'):
             image = mmcv.imread(path)
             found = detect_in_tiles(predict, image, args.tile, args.overlap)
-            written = {name: found[name].tolist() for name in ('labels', 'scores', 'bboxes')}
-            if 'masks' in found:
-                written['masks'] = [compress(mask) for mask in found.masks]
-            AtomicBackend().put_text(json.dumps(written), args.out / 'preds' / f'{Path(path).stem}.json')
-            drawn = found[found.scores >= args.score]
-            picture = draw_instances(
-                image[..., ::-1],
-                drawn.bboxes.numpy(),
-                drawn.labels.tolist(),
-                drawn.scores.tolist(),
-                classes,
-                palette,
-                drawn.get('masks'),
-            )
+            AtomicBackend().put_text(json.dumps(as_dict(found)), args.out / 'preds' / f'{Path(path).stem}.json')
+            picture = draw_instances(image[..., ::-1], found[found.scores >= args.score], classes, palette)
             mmcv.imwrite(picture[..., ::-1], str(args.out / 'vis' / Path(path).name))
 
     return draw
@@ -116,7 +103,7 @@ def segment(config: 'Config', args: argparse.Namespace) -> Any:
     def draw(images: list[str]) -> None:
         (args.out / 'pred').mkdir(exist_ok=True)
         for path, labels in zip(track(images, 'Inference'), label_maps(images), strict=True):
-            picture = draw_segmentation(mmcv.imread(path, channel_order='rgb'), labels, meta['classes'], meta['palette'])
+            picture = draw_segmentation(mmcv.imread(path)[..., ::-1], labels, meta['classes'], meta['palette'])
             mmcv.imwrite(picture[..., ::-1], str(args.out / 'vis' / Path(path).name))
             labels = labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
             mmcv.imwrite(labels, str(args.out / 'pred' / f'{Path(path).stem}.png'))

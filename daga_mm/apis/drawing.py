@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
 
-from .run_lengths import RunLengths, decode_columns
+from .run_lengths import decode_columns
 
 Colour = Sequence[int]  # RGB in 0..255
 OPACITY = 0.5
@@ -16,40 +17,30 @@ PLACED = 512  # pixels of the longer side of the map on which places for names a
 
 
 def draw_instances(
-    image: np.ndarray,
-    boxes: np.ndarray,
-    labels: Sequence[int],
-    scores: Sequence[float],
-    classes: Sequence[str],
-    palette: Sequence[Colour],
-    masks: Sequence[RunLengths] | None = None,
+    image: np.ndarray, found: InstanceData, classes: Sequence[str], palette: Sequence[Colour]
 ) -> np.ndarray:
     """Boxes with the names of classes and scores in percent, and masks in the colours of the classes.
 
     Args:
         image: (H, W, 3), uint8, RGB.
-        boxes: (N, 4): left, top, right, bottom.
-        labels: N numbers of classes.
-        scores: N scores in 0..1; the highest is drawn last.
+        found: What `detect_in_tiles` or `encode_instances` returns. High scores are drawn over low ones.
         classes: The names of the classes.
         palette: Their colours.
-        masks: N masks.
 
     Returns:
         The picture, (H, W, 3), uint8, RGB.
     """
     picture = image.copy()
-    order = np.argsort(scores, kind='stable').tolist()
-    for index in order if masks is not None else ():
-        strip, left = decode_columns(masks[index])
+    found = found[found.scores.argsort(stable=True)]
+    for mask, label in zip(found.get('masks', ()), found.labels.tolist(), strict=False):
+        strip, left = decode_columns(mask)
         if strip.size:
-            _tint(picture[:, left : left + strip.shape[1]], strip, palette[labels[index]])
+            _tint(picture[:, left : left + strip.shape[1]], strip, palette[label])
     pen = _Pen(picture)
-    for index in order:
-        colour = palette[labels[index]]
-        pen.box(boxes[index], colour)
-        pen.text(f'{classes[labels[index]]} {100 * scores[index]:.0f}', *boxes[index][:2], colour)
-    return pen.picture()
+    for box, label, score in zip(found.bboxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True):
+        pen.box(box, palette[label])
+        pen.text(f'{classes[label]} {100 * score:.0f}', *box[:2], palette[label])
+    return picture
 
 
 def draw_segmentation(
@@ -76,8 +67,8 @@ def draw_segmentation(
         region = np.pad(small == label, 1).astype(np.uint8)
         inside = cv2.distanceTransform(region, cv2.DIST_L2, 5)[1:-1, 1:-1]  # from the edge of the region
         row, column = np.unravel_index(inside.argmax(), inside.shape)
-        pen.text(classes[label], column * step, row * step, palette[label], anchor='mm')
-    return pen.picture()
+        pen.text(classes[label], column * step, row * step, palette[label], centred=True)
+    return picture
 
 
 def _tint(pixels: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
@@ -91,29 +82,34 @@ class _Pen:
     """Draws boxes and words on a picture, of a size that can be read in it.
 
     Args:
-        picture: (H, W, 3), uint8, RGB.
+        picture: (H, W, 3), uint8, RGB; drawn on in place.
     """
 
     def __init__(self, picture: np.ndarray) -> None:
         letters = max(LEAST, round(LETTERS * min(picture.shape[:2])))
+        self.picture = picture
         self.width = max(1, letters // 8)
-        self.image = Image.fromarray(picture)
-        self.draw = ImageDraw.Draw(self.image)
         self.font = ImageFont.load_default(letters)
 
-    def box(self, box: np.ndarray, colour: Colour) -> None:
-        self.draw.rectangle(box.tolist(), outline=tuple(colour), width=self.width)
+    def box(self, box: Sequence[float], colour: Colour) -> None:
+        left, top, right, bottom = map(round, box)
+        cv2.rectangle(self.picture, (left, top), (right - 1, bottom - 1), _ints(colour), self.width)
 
-    def text(self, text: str, x: float, y: float, colour: Colour, anchor: str = 'lt') -> None:
-        """Words on a ground of a colour, moved into the picture."""
-        left, top, right, bottom = self.draw.textbbox((x, y), text, self.font, anchor)
+    def text(self, text: str, x: float, y: float, colour: Colour, centred: bool = False) -> None:
+        """Words on a ground of a colour, from their left upper corner or around a place, inside of the picture."""
         margin = 2 * self.width
-        x += max(0, margin - left) - max(0, right + margin - self.image.width)
-        y += max(0, margin - top) - max(0, bottom + margin - self.image.height)
-        left, top, right, bottom = self.draw.textbbox((x, y), text, self.font, anchor)
-        self.draw.rectangle((left - margin, top - margin, right + margin, bottom + margin), fill=tuple(colour))
-        bright = np.dot(colour, (0.299, 0.587, 0.114)) > 140
-        self.draw.text((x, y), text, 'black' if bright else 'white', self.font, anchor)
+        left, top, right, bottom = self.font.getbbox(text)
+        sides = round(right - left) + 2 * margin, round(bottom - top) + 2 * margin
+        patch = Image.new('RGB', sides, _ints(colour))
+        bright = np.dot(colour, (0.299, 0.587, 0.114)) > 140  # ITU-R BT.601
+        ink = 'black' if bright else 'white'
+        ImageDraw.Draw(patch).text((margin - left, margin - top), text, ink, self.font)
+        height, width = (min(pair) for pair in zip(patch.size[::-1], self.picture.shape, strict=False))
+        row = int(np.clip(y - centred * height / 2, 0, self.picture.shape[0] - height))
+        column = int(np.clip(x - centred * width / 2, 0, self.picture.shape[1] - width))
+        self.picture[row : row + height, column : column + width] = np.asarray(patch)[:height, :width]
 
-    def picture(self) -> np.ndarray:
-        return np.array(self.image)
+
+def _ints(colour: Colour) -> tuple[int, ...]:
+    """NumPy's integers, which mmdet's random colours have, are none for OpenCV and Pillow."""
+    return tuple(map(int, colour))

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from .run_lengths import encode_mask
+from .run_lengths import compress, encode_mask
 
 Interval = tuple[int, int]  # from, to
 Tile = tuple[Interval, Interval]  # rows, columns
@@ -126,6 +126,12 @@ def encode_instances(found: InstanceData, shape: tuple[int, int], top: int = 0, 
     if 'masks' in found:
         encoded.masks = [encode_mask(mask, shape, top, left) for mask in found.masks.numpy()]
     return encoded
+
+
+def as_dict(found: InstanceData) -> dict[str, list]:
+    """Instances as mmdet writes them to JSON: 'labels', 'scores', 'bboxes', and 'masks' in COCO's format."""
+    written = {name: found[name].tolist() for name in ('labels', 'scores', 'bboxes')}
+    return {**written, 'masks': [compress(mask) for mask in found.masks]} if 'masks' in found else written
 
 
 def cut_into_tiles(shape: tuple[int, int], size: int, overlap: int) -> list[Tile]:
