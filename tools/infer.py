@@ -31,7 +31,7 @@ def predictions(inferencer: Any, batch_size: int) -> 'Predict':
 
     def predict(images: Sequence[Any]) -> Iterator[Any]:
         for batch in inferencer.preprocess(images, batch_size):
-            yield from inferencer.forward(batch[1] if isinstance(batch, tuple) else batch)  # mmdet's has the images too
+            yield from inferencer.forward(batch if isinstance(batch, dict) else batch[1])  # mmdet's has the images too
 
     return predict
 

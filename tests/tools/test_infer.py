@@ -1,6 +1,9 @@
 """Pictures of what a model sees, for the tasks that tests/test_runner.py does not train."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -14,7 +17,7 @@ from mmengine.registry import MODELS, init_default_scope
 from demo.scenes import render_scene
 
 from ..configs.shrink import shrink
-from ..conftest import REPOSITORY
+from ..conftest import REPOSITORY, SAMPLES
 from .conftest import call, load_tool
 
 DETECTION = 'mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
@@ -31,18 +34,23 @@ def images(tmp_path_factory):
     return folder
 
 
-def infer(config_name, images, out, *arguments, meta=None, **changes):
-    """Draw with a small random model; returns the pictures by name."""
+def small_model(config_name, folder, meta=None, **changes):
+    """The files of a small random model: its config and its checkpoint."""
     config = shrink(Config.fromfile(REPOSITORY / 'configs' / config_name))
     config.merge_from_dict(changes)
     init_default_scope(config.default_scope)
     torch.manual_seed(0)
+    torch.save({'state_dict': MODELS.build(config.model).state_dict(), 'meta': meta or {}}, folder / 'random.pth')
+    config.dump(folder / 'config.py')
+    return folder / 'config.py', folder / 'random.pth'
+
+
+def infer(config_name, images, out, *arguments, meta=None, **changes):
+    """Draw with a small random model; returns the pictures by name."""
     out.mkdir()
-    torch.save({'state_dict': MODELS.build(config.model).state_dict(), 'meta': meta or {}}, out / 'random.pth')
-    config.dump(out / 'config.py')
-    options = ['--device', 'cpu', '--out', out, *arguments]
+    files = small_model(config_name, out, meta, **changes)
     with redirect_stdout(StringIO()) as said:
-        assert call(load_tool('infer'), images, out / 'config.py', out / 'random.pth', *options) is None
+        assert call(load_tool('infer'), images, *files, '--device', 'cpu', '--out', out, *arguments) is None
     assert '2 pictures in' in said.getvalue()
     return {path.name: cv2.imread(str(path)) for path in (out / 'vis').iterdir()}
 
@@ -71,6 +79,78 @@ def test_label_maps_bear_the_names_of_their_images(images, tmp_path):
     maps = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (tmp_path / 'out/pred').iterdir()}
     assert {name: labels.shape for name, labels in maps.items()} == {'00000001_pred.png': (48, 64), 'a.png': (72, 96)}
     assert all(labels.dtype == np.uint8 and labels.max() < 150 for labels in maps.values())
+
+
+def test_an_image_of_one_tile_has_the_detections_of_the_whole(images, tmp_path):
+    changes = {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.test_cfg.rcnn.score_thr': 0.0}
+    infer(DETECTION, images, tmp_path / 'whole', **changes)
+    options = {'one': ('--tile', '96'), 'cut': ('--tile', '48', '--overlap', '8', '--batch-size', '2')}
+    pictures, cut = (
+        infer(DETECTION, images, tmp_path / name, '--score', '0', *tiles, **changes) for name, tiles in options.items()
+    )
+    for name, picture in pictures.items():
+        whole, one, several = (
+            json.loads((tmp_path / out / 'preds' / name).with_suffix('.json').read_text())
+            for out in ('whole', 'one', 'cut')
+        )
+        assert one == whole and several['scores'] == sorted(several['scores'], reverse=True)
+        assert several != whole and set(several) == set(whole) and {len(values) for values in several.values()} != {0}
+        assert {tuple(mask['size']) for mask in several['masks']} == {(72, 96)}
+        assert picture.shape == cut[name].shape == (72, 96, 3)
+        original = cv2.imread(str(images / name)).astype(int)
+        assert all(np.abs(drawn - original).mean() > 5 for drawn in (picture, cut[name])), 'nothing is drawn'
+
+
+def test_an_image_of_one_tile_has_the_label_map_of_the_whole(images, tmp_path):
+    changes = {'model.test_cfg': dict(_delete_=True, mode='whole')}
+    changes['test_dataloader.dataset.pipeline.1.scale'] = (96, 72)
+    meta = dict(classes=[f'class {i}' for i in range(150)], palette=[[i, 255 - i, i] for i in range(150)])
+    maps = {}
+    for name, options in (('whole', ()), ('one', ('--tile', '96')), ('cut', ('--tile', '48', '--batch-size', '3'))):
+        drawn = infer(SEGMENTATION, images, tmp_path / name, *options, meta={'dataset_meta': meta}, **changes)
+        assert {picture.shape for picture in drawn.values()} == {(72, 96, 3)}
+        maps[name] = cv2.imread(str(tmp_path / name / 'pred/a.png'), cv2.IMREAD_UNCHANGED)
+    assert (maps['one'] == maps['whole']).all() and maps['cut'].shape == (72, 96)
+    assert 0 < (maps['cut'] != maps['whole']).mean() < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', [DETECTION, SEGMENTATION])
+def test_a_photograph_of_24_megapixels_is_predicted_in_bounded_memory(task, tmp_path):
+    """Logits of ADE20K's classes alone are 14 GB of it, a hundred masks 2.4 GB; what is imported takes 1 GB."""
+    photographs = sorted(SAMPLES.glob('coco_tiny/val2017/*.jpg'))
+    if not photographs:
+        pytest.skip(f'no photographs in {SAMPLES}/coco_tiny/val2017')
+    (tmp_path / 'images').mkdir()
+    large = cv2.resize(cv2.imread(str(photographs[0])), (6000, 4000), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / 'images/large.jpg'), large)
+    config = small_model(task, tmp_path, **{'model.test_cfg.rcnn.score_thr': 0.0} if task == DETECTION else {})
+    arguments = [tmp_path / 'images', *config, '--tile', '1024', '--device', 'cpu', '--out', tmp_path / 'out']
+    with subprocess.Popen([sys.executable, REPOSITORY / 'tools/infer.py', *map(str, arguments)], cwd=tmp_path) as run:
+        _, status, usage = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 0
+    assert usage.ru_maxrss / 2**20 < 3, 'GiB'
+    assert cv2.imread(str(tmp_path / 'out/vis/large.jpg')).shape == (4000, 6000, 3)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--overlap', '3'], '--overlap is for tiles: give their SIZE, --tile'),
+        (['--tile', '64', '--overlap', '64'], '--overlap is 64, expected 0 to 63, less than --tile'),
+        (['--tile', '0'], 'argument --tile: expected a positive integer, got 0'),
+    ],
+)
+def test_tiles_that_cannot_be_are_refused(arguments, message, images, tmp_path, capsys):
+    assert call(load_tool('infer'), images, 'c.py', 'c.pth', '--out', tmp_path, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_tiles_are_of_detectors_and_segmentors(images, tmp_path):
+    config, checkpoint = small_model(DEPTH, tmp_path)
+    message = call(load_tool('infer'), images, config, checkpoint, '--out', tmp_path, '--tile', '64')
+    assert f'--tile is for detection and segmentation, and {config} is of depth' in message
 
 
 def test_classes_are_drawn_and_written(images, tmp_path):
