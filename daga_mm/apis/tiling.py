@@ -91,7 +91,7 @@ def segment_in_tiles(
     labels = np.empty(image.shape[:2], np.uint16)
     sums: dict[Tile, tuple[Tensor, int]] = {}  # of the cells that further tiles cover, and of how many tiles
     for (rows, columns), parts, sample in zip(tiles, cells, predict(_crops(image, tiles)), strict=True):
-        logits = sample.pop('seg_logits').data  # (C, h, w)
+        logits = sample.seg_logits.data  # (C, h, w)
         for cell in parts:
             (top, bottom), (left, right) = cell
             total = logits[:, top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]]
@@ -104,7 +104,7 @@ def segment_in_tiles(
                 labels[top:bottom, left:right] = total.argmax(0).cpu()
             else:
                 labels[top:bottom, left:right] = (total[0] > threshold * covers[cell]).cpu()
-        del logits, total  # before the next tile's
+        del logits, total, sample.seg_logits  # before the next tile's
     return labels
 
 

@@ -1,6 +1,7 @@
 """Tiles of images that have the coordinates of their pixels in place of colours, so that a model knows where it is."""
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def logits_of(crop: np.ndarray, channels: int) -> torch.Tensor:
 def segmenter(channels: int):
     def predict(crops):
         for crop in crops:
-            yield {'seg_logits': PixelData(data=logits_of(crop, channels))}
+            yield SimpleNamespace(seg_logits=PixelData(data=logits_of(crop, channels)))
 
     return predict
 
@@ -83,7 +84,7 @@ def test_logits_are_not_kept_once_they_are_used():
             if index == 10:
                 tensors = [one for one in gc.get_objects() if type(one) is torch.Tensor and one.shape[:1] == (7,)]
                 held.append(sum(one.numel() for one in tensors))
-            yield {'seg_logits': PixelData(data=logits_of(crop, 7))}
+            yield SimpleNamespace(seg_logits=PixelData(data=logits_of(crop, 7)))
 
     segment_in_tiles(predict, coordinates(1000, 50), 64, 16)
     assert 7 * 50 * 16 <= held[0] <= 7 * 50 * 20
