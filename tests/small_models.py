@@ -17,9 +17,7 @@ CONFIGS = {
     'depth': 'depth/depth_daga-vits16_linear_8xb2-38400iters_nyu-416x544.py',
     'classification': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',
 }
-PANOPTIC = {
-    'panoptic': 'mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'
-}
+PANOPTIC = {'panoptic': 'mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'}
 SMALL = {  # images of 96×72 pixels, whole
     'detection': {'test_dataloader.dataset.pipeline.1.scale': (96, 64), 'model.test_cfg.rcnn.score_thr': 0.0},
     'segmentation': {

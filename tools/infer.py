@@ -31,9 +31,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--focal-length', type=float, metavar='PIXELS', help="depth: write point clouds; 518.86 for NYU's images"
     )
-    parser.add_argument('--batch-size', type=positive, default=1, help='images at once (default: 1)')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images, or tiles, at once (default: 1)')
+    parser.add_argument(
+        '--tile',
+        type=positive,
+        metavar='SIZE',
+        help='detection, segmentation: predict large images in tiles of SIZE×SIZE pixels, and merge the predictions',
+    )
+    parser.add_argument(
+        '--overlap', type=int, metavar='N', help='pixels that tiles have in common (default: a quarter of SIZE)'
+    )
     add_device(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.overlap is not None and not args.tile:
+        parser.error('--overlap is for tiles: give their SIZE, --tile')
+    if args.overlap is not None and not 0 <= args.overlap < args.tile:
+        parser.error(f'--overlap is {args.overlap}, expected 0 to {args.tile - 1}, less than --tile')
+    return args
 
 
 def require_names(images: list[str]) -> None:
@@ -60,7 +74,8 @@ def main() -> None:
             args.out.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=args.out):  # it can be written to
                 pass
-        for result in model.stream(images, batch_size=args.batch_size, progress=True):
+        options = dict(batch_size=args.batch_size, tile=args.tile, overlap=args.overlap)
+        for result in model.stream(images, **options, progress=True):
             name = Path(result.path).stem
             result.draw(args.out / 'vis' / f'{name}.png', args.score)
             result.save(args.out / 'preds' / name)

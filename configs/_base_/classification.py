@@ -32,12 +32,7 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 model = dict(
-    data_preprocessor=dict(
-        type='mmpretrain.ClsDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
-    )
+    data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', to_rgb=True, **_base_.trunk.normalization),
 )
 loading = dict(
     batch_size=128,

@@ -52,8 +52,7 @@ model = dict(
     type='daga_mm.DepthEstimator',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        **_base_.trunk.normalization,
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=0,

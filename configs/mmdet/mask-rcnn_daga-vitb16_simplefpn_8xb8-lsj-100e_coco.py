@@ -10,7 +10,7 @@ assert _base_.trunk.patch_size == 16, 'SimpleFPN makes strides of 4 to 32 from p
 norm = dict(type='GN', num_groups=32)
 model = dict(
     # Squares, in training and in testing. mmdet's Pad would make them, too, and have boxes clipped to the square.
-    data_preprocessor=dict(pad_size_divisor=1024),
+    data_preprocessor=dict(pad_size_divisor=1024, **_base_.trunk.normalization),
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', out_indices=(-1,), **_base_.trunk.backbone),
     neck=dict(
         _delete_=True, type='daga_mm.SimpleFPN', embed_dims=_base_.trunk.embed_dims, out_channels=256, num_outs=5

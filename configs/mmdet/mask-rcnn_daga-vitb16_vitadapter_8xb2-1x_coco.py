@@ -2,6 +2,7 @@
 _base_ = ['../_base_/coco_1x.py', 'mmdet::_base_/models/mask-rcnn_r50_fpn.py']
 dims = _base_.trunk.embed_dims
 model = dict(
+    data_preprocessor=_base_.trunk.normalization,
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=[
         dict(

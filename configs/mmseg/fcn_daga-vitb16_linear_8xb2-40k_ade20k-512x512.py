@@ -13,7 +13,7 @@ _base_ = [
 crop_size = (512, 512)
 model = dict(
     pretrained=None,
-    data_preprocessor=dict(size=crop_size),
+    data_preprocessor=dict(size=crop_size, **_base_.trunk.normalization),
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', out_indices=(-1,), **_base_.trunk.backbone),
     neck=dict(type='daga_mm.MapNorm', embed_dims=_base_.trunk.embed_dims, dropout_ratio=0.1),
     decode_head=dict(

@@ -10,7 +10,7 @@ _base_ = [
 crop_size = (512, 512)
 model = dict(
     pretrained=None,
-    data_preprocessor=dict(size=crop_size),
+    data_preprocessor=dict(size=crop_size, **_base_.trunk.normalization),
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=dict(
         type='daga_mm.ViTAdapterNeck',

@@ -4,6 +4,9 @@
 - ``many_tasks``: `load_tasks`, models of several tasks on one trunk.
 - ``images``: what counts as images.
 - ``inferencers``: the inferencers of mmdet, mmseg and mmpretrain in one form.
+- ``tiling``: large images in tiles.
+- ``drawing``: pictures of predictions.
+- ``run_lengths``: masks in large images.
 
 The task packages are imported when a model of theirs is loaded.
 """

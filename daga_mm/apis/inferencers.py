@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from ..engine import AtomicBackend, panoptic_errors, require_fit
+from ..engine import AtomicBackend, panoptic_errors, require_fit, warn_of_normalization
+from .drawing import draw_instances, draw_segmentation
 from .images import Source, write_image
+from .tiling import Predict, as_dict, detect_in_tiles, encode_instances, segment_in_tiles
 
 Size = tuple[int, int]  # height, width
 GEOMETRY = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'ResizeShortestEdge')  # steps that `size` takes the place of
@@ -54,6 +57,7 @@ class Inferencer(ABC):
             self.model.backbone.init_weights()
         else:
             require_fit(self.model, checkpoint)
+        warn_of_normalization(self.model)
 
     def _prepared(self, config: Config) -> Config:
         config = deepcopy(config)
@@ -90,6 +94,14 @@ class Inferencer(ABC):
         """The names of the classes, as the checkpoint has them."""
         return tuple(self.model.dataset_meta['classes'] or ())
 
+    def predict_tiles(self, predict: Predict, image: np.ndarray, size: int, overlap: int) -> Any:
+        """The data sample of an image (H, W, 3) that is predicted in tiles; see `tiling`.
+
+        Raises:
+            ValueError: Predictions of the task cannot be merged, or ``overlap`` is not in [0, size).
+        """
+        raise ValueError(f'tiles are for detection and segmentation, and this model is of {self.task}')
+
     @abstractmethod
     def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
         """The image (H, W, 3) with the prediction, uint8, RGB."""
@@ -114,11 +126,23 @@ class Detection(Inferencer):
         return (batch for _, batch in super().batches(sources, batch_size, size))
 
     def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
-        return self.upstream.visualize([image], [sample], return_vis=True, pred_score_thr=score)[0]
+        if 'pred_panoptic_seg' in sample:
+            return self.upstream.visualize([image], [sample], return_vis=True, pred_score_thr=score)[0]
+        from mmdet.visualization import get_palette
+
+        palette = get_palette(self.model.dataset_meta.get('palette', 'random'), len(self.classes))
+        found = _encoded(sample)
+        return draw_instances(image, found[found.scores >= score], self.classes, palette)
+
+    def predict_tiles(self, predict: Predict, image: np.ndarray, size: int, overlap: int) -> Any:
+        from mmdet.structures import DetDataSample
+
+        found = detect_in_tiles(predict, image, size, overlap)
+        return DetDataSample(metainfo=dict(ori_shape=image.shape[:2]), pred_instances=found)
 
     def write(self, path: Path, sample: Any) -> None:
         if 'pred_panoptic_seg' not in sample:
-            return _write_json(path, self.upstream.pred2dict(sample))
+            return _write_json(path, as_dict(_encoded(sample)))
         path.parent.mkdir(parents=True, exist_ok=True)
         with panoptic_errors(), TemporaryDirectory(dir=path.parent) as folder:
             found = self.upstream.pred2dict(sample, folder)  # writes the segments of panoptic maps itself
@@ -148,7 +172,16 @@ class Segmentation(Inferencer):
             yield batch
 
     def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
-        return self.upstream.visualize([image], [sample], return_vis=True)[0]
+        self.upstream.visualizer.set_dataset_meta(**self.model.dataset_meta)
+        meta = self.upstream.visualizer.dataset_meta  # with a palette, where the data set has none
+        return draw_segmentation(image, sample.pred_sem_seg.data[0].numpy(), meta['classes'], meta['palette'])
+
+    def predict_tiles(self, predict: Predict, image: np.ndarray, size: int, overlap: int) -> Any:
+        from mmseg.structures import SegDataSample
+
+        threshold = getattr(self.model.decode_head, 'threshold', None)
+        labels = torch.from_numpy(segment_in_tiles(predict, image, size, overlap, threshold).astype(np.int32))
+        return SegDataSample(pred_sem_seg=PixelData(data=labels[None]))
 
     def write(self, path: Path, sample: Any) -> None:
         labels = sample.pred_sem_seg.data[0].numpy()
@@ -162,6 +195,7 @@ class Depth(Segmentation):
     """
 
     task, classes = 'depth', ()
+    predict_tiles = Inferencer.predict_tiles
 
     def _prepared(self, config: Config) -> Config:
         config = super()._prepared(config)
@@ -245,6 +279,13 @@ def _resized(pipeline: Sequence[dict], size: Size) -> list[dict]:
     steps = [step for step in pipeline if step['type'].rpartition('.')[2] not in GEOMETRY]
     after = 1 + [step['type'].rpartition('.')[2] for step in steps].index('LoadImageFromFile')
     return [*steps[:after], dict(type='Resize', scale=(size[1], size[0]), keep_ratio=False), *steps[after:]]
+
+
+def _encoded(sample: Any) -> InstanceData:
+    """The instances of a sample, with masks as run lengths; those of tiles have them already."""
+    found = sample.pred_instances
+    masks = found.get('masks')
+    return found if isinstance(masks, list) else encode_instances(found, sample.ori_shape[:2])
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,9 +44,7 @@ class Result:
     @property
     def image(self) -> np.ndarray:
         """The image, (H, W, 3), uint8, RGB."""
-        import mmcv
-
-        return np.ascontiguousarray(mmcv.imread(self._source)[..., ::-1])
+        return _read(self._source)
 
     def draw(self, path: str | Path | None = None, score: float = 0.3) -> np.ndarray:
         """Draw the prediction: boxes and masks, classes of pixels in colours, depth with a bar in metres, or the class.
@@ -98,7 +97,14 @@ class Model:
         self._dtype = dtype
 
     def predict(
-        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = True
+        self,
+        images: Images,
+        *,
+        batch_size: int = 1,
+        size: Size | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+        progress: bool = True,
     ) -> Result | list[Result]:
         """Predict one image, or several.
 
@@ -107,6 +113,9 @@ class Model:
             batch_size: Images at once.
             size: (height, width) to which images are resized, whatever their aspect ratio; None: as the config's test
                 pipeline does. Results are of the images' own sizes.
+            tile: Detection and segmentation: predict images in tiles of ``tile`` × ``tile`` pixels, ``batch_size`` of
+                them at once, and merge the predictions; see `detect_in_tiles` and `segment_in_tiles` in ``tiling``.
+            overlap: Pixels that tiles have in common; None: a quarter of ``tile``.
             progress: Show a bar for several images.
 
         Returns:
@@ -118,11 +127,21 @@ class Model:
             ValueError: An argument does not fit.
             RunError: A file cannot be read as an image, or the model has no trained head.
         """
-        found = list(self.stream(images, batch_size=batch_size, size=size, progress=progress and not is_one(images)))
+        several = progress and not is_one(images)
+        found = list(
+            self.stream(images, batch_size=batch_size, size=size, tile=tile, overlap=overlap, progress=several)
+        )
         return found[0] if is_one(images) else found
 
     def stream(
-        self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
+        self,
+        images: Images,
+        *,
+        batch_size: int = 1,
+        size: Size | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+        progress: bool = False,
     ) -> Iterator[Result]:
         """The same results one after the other: those of a large folder need not be in memory together."""
         if not self._can_predict:
@@ -130,11 +149,26 @@ class Model:
                 f'this {self.task} model has no trained head, since it was loaded without a checkpoint, or its config '
                 'has no head: give load() the checkpoint of a run. features() needs no head'
             )
-        for sources, batch in self._batches(images, batch_size, size, progress):
-            with self._inference():
-                samples = [plain(sample) for sample in self.model.test_step(batch)]
-            for source, sample in zip(sources, samples, strict=True):
+        if tile is not None:
+            overlap = tile // 4 if overlap is None else overlap
+            for (source,) in in_batches([as_source(image) for image in as_list(images)], 1, progress):
+                predict = partial(self._samples, batch_size=batch_size)
+                sample = self._inferencer.predict_tiles(predict, _read(source), tile, overlap)
                 yield Result(sample, source, self._inferencer)
+            return
+        for sources, batch in self._batches(images, batch_size, size, progress):
+            for source, sample in zip(sources, self._predicted(batch), strict=True):
+                yield Result(sample, source, self._inferencer)
+
+    def _predicted(self, batch: dict) -> list[Any]:
+        with self._inference():
+            return [plain(sample) for sample in self.model.test_step(batch)]
+
+    def _samples(self, images: Sequence[np.ndarray], batch_size: int) -> Iterator[Any]:
+        for _, batch in self._batches(images, batch_size, None, False):
+            samples = self._predicted(batch)
+            while samples:  # none is kept once it has been used
+                yield samples.pop(0)
 
     def features(
         self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
@@ -187,6 +221,20 @@ class Model:
                     raise
                 raise RunError('\n'.join(faults)) from error
             yield chunk, batch
+
+
+def _read(source: Source) -> np.ndarray:
+    """An image (H, W, 3), uint8, RGB.
+
+    Raises:
+        RunError: The file cannot be read as an image.
+    """
+    import mmcv
+
+    fault = image_fault(source) if isinstance(source, str) else None
+    if fault:
+        raise RunError(fault)
+    return np.ascontiguousarray(mmcv.imread(source)[..., ::-1])
 
 
 def load(

@@ -11,6 +11,7 @@ from .errors import panoptic_errors
 from .exact_resume import ExactResumeHook
 from .finite_loss_hook import FiniteLossHook
 from .launch import CPUDataParallel, join_processes
+from .normalization import warn_of_normalization
 from .optim_constructor import DAGAOptimWrapperConstructor
 from .parameters import build_on_meta, count_parameters
 from .provenance import ProvenanceHook
@@ -42,5 +43,6 @@ __all__ = [
     'join_processes',
     'panoptic_errors',
     'require_fit',
+    'warn_of_normalization',
     'write_figure',
 ]

@@ -15,6 +15,7 @@ from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
 from .dataset_checks import check_data, check_evaluation, reading
 from .errors import run_errors
+from .normalization import warn_of_normalization
 
 
 @RUNNERS.register_module()
@@ -58,6 +59,13 @@ class Runner(_Runner):
             if isinstance(self._test_loop, TestLoop):  # probes may have other data than the training
                 require_same_classes(self._test_loop.dataloader.dataset, checkpoint, filename)
             return checkpoint
+
+    def load_or_resume(self) -> None:
+        """mmengine's, with a warning of images that are normalised unlike those of the trunk's pretraining."""
+        loads = not self._has_loaded
+        super().load_or_resume()
+        if loads:
+            warn_of_normalization(self.model)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume from a checkpoint that has a training state."""

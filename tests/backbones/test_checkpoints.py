@@ -100,6 +100,12 @@ def test_our_own_checkpoint_brings_trunk_and_adapters(tiny, images, tmp_path):
         fewer.init_weights()
 
 
+def test_a_norm_of_the_pretrainings_local_crops_is_left_out(official, images):
+    """The satellite ViT-L and both 7B have one."""
+    more = official | {'local_cls_norm.weight': torch.ones(48), 'local_cls_norm.bias': torch.ones(48)}
+    assert torch.equal(features(more, images), features(official, images))
+
+
 def test_timm_file_without_qkv_biases_means_zero_biases(official, images):
     zeroed = {k: torch.zeros_like(v) if k.endswith('qkv.bias') else v for k, v in official.items()}
     without = {k: v for k, v in timm_state(zeroed).items() if not k.endswith(('q_bias', 'v_bias'))}

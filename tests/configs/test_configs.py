@@ -108,6 +108,20 @@ def test_config_is_what_its_name_says(path, size, read):
     assert 'daga_mm.ProvenanceHook' in [hook['type'] for hook in config.custom_hooks]
 
 
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_the_trunk_brings_its_normalisation(path, read):
+    """Of RGB; DINOv3's README has it in 0..1."""
+    for size, mean, std in [
+        ('vitb16', (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ('vitl16_sat', (0.430, 0.411, 0.296), (0.213, 0.156, 0.143)),
+    ]:
+        config = read(path, size)
+        assert ('sat493m' in config.model.backbone.init_cfg.checkpoint) == (size == 'vitl16_sat')
+        preprocessor = config.model.data_preprocessor
+        assert preprocessor.get('bgr_to_rgb') or preprocessor.get('to_rgb')
+        assert (preprocessor.mean, preprocessor.std) == tuple(pytest.approx([255 * x for x in v]) for v in (mean, std))
+
+
 def assert_classification_recipe(config: Config, kind: str, data: str, epochs: int) -> None:
     """That of the method's scripts; full fine-tuning has its own optimiser."""
     warm_up, cosine = config.param_scheduler
