@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from daga_mm.apis import draw_instances, draw_segmentation
+from daga_mm.apis.drawing import draw_instances, draw_segmentation
 from daga_mm.apis.run_lengths import encode_mask
 
 CLASSES = ('sky', 'a long name of a class')
