@@ -13,7 +13,6 @@ model = dict(
             layers=(1, 3, 5, 7),
             instruction_dim=32,
             bottleneck_dim=24,  # a quarter, as the trunk's width is
-            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
         ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),
