@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml $(REQUIREMENTS) requirements/panoptic.txt requirements/
 	@$(RUN) -W ignore -c 'import setuptools; setuptools.setup()' --quiet egg_info  # by which mim finds a clone on PYTHONPATH
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## train frozen and DAGA on synthetic scenes; one table and one picture
+demo: $(STAMP)  ## depth on synthetic scenes: frozen, DAGA and full fine-tuning; one table and one picture
 	@$(RUN) demo/demo.py
 
 test: $(STAMP)  ## the test suite, but for what takes long

@@ -1,10 +1,10 @@
-"""Adapt a frozen vision transformer to segmentation, without and with DAGA: one table, one picture, three minutes.
+"""Estimate depth with a frozen vision transformer, with DAGA in it, and with all of it fine-tuned.
 
     make demo            # or: python demo/demo.py
 
-Everything is in here: synthetic indoor scenes are generated, a small trunk that was trained to classify such objects
-is loaded, and UperNet is trained on top of it twice, with the same seed, head and schedule: once on the frozen
-trunk, once with DAGA in it. What comes out is demo/output/demo.png and demo/output/demo.json.
+Synthetic indoor scenes are generated and a small trunk, trained to classify such objects, is loaded. A linear depth
+head is trained on it three times with the same seed, data and initial head: on the frozen trunk, with DAGA, and with
+full fine-tuning. The results are demo/output/demo.png and demo/output/demo.json.
 """
 
 import argparse
@@ -21,23 +21,30 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.patches import Patch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from scenes import write_ade20k
-from scenes.preview import class_colours
+from mmengine.runner import Runner, set_random_seed
+from scenes import write_nyu
 
 from daga_mm.cli.config import load_config
 from daga_mm.engine import AtomicBackend, write_figure
 
 HERE = Path(__file__).parent
-CONFIG = HERE / 'upernet_scenes.py'
-KINDS = {'frozen': {'model.backbone.adapter': None}, 'DAGA': {}}
+CONFIG = HERE / 'depth_scenes.py'
+METHODS: dict[str, dict[str, Any]] = {
+    'frozen': {'model.backbone.adapter': None},
+    'DAGA': {},
+    'full': {
+        'model.backbone.adapter': None,
+        'model.backbone.frozen': False,
+        'optim_wrapper.paramwise_cfg': dict(custom_keys={'backbone.trunk': dict(lr_mult=0.1)}, layer_decay_rate=0.95),
+    },
+}
 SCENES_SHOWN = (2, 5, 11, 17)
+NEAR, FAR = 1.0, 6.0  # metres, the ends of the colours
 
 
 class Progress(Hook):
-    """A line that says how far a run is, and the seconds per iteration without start-up and validation."""
+    """Print how far a run is, and keep the seconds per iteration without start-up and validation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -57,136 +64,110 @@ class Progress(Hook):
 
 
 def train(
-    name: str, options: dict[str, Any], out: Path, seed: int, weights: dict[str, Any]
+    method: str, options: dict[str, Any], out: Path, seed: int, head: dict[str, Any]
 ) -> tuple[Runner, dict[str, Any]]:
-    """Train and evaluate one model; returns its runner and a row of the table.
+    """Train and evaluate one method; returns its runner and a row of the table.
 
-    Neck and heads start from ``weights``, by part; if it is empty, theirs are put there.
+    The depth head starts from the state dict ``head``; if that is empty, it is filled with this run's.
     """
-    config = load_config(CONFIG, options, work_dir=str(out / name.lower()))
+    config = load_config(CONFIG, options | METHODS[method], work_dir=str(out / method.lower()))
     config.randomness = dict(seed=seed)
     config.log_level = 'ERROR'
-    config.visualizer.name = f'{name} {seed}'  # mmengine keeps visualizers by name
-    config.experiment_name = f'{name}_{seed}_{time.time_ns()}'
+    config.visualizer.name = f'{method} {seed}'  # mmengine keeps visualizers by name
+    config.experiment_name = f'{method}_{seed}_{time.time_ns()}'
     runner = Runner.from_cfg(config)
-    for part, module in runner.model.named_children():
-        if part != 'backbone':
-            module.load_state_dict(weights.setdefault(part, deepcopy(module.state_dict())))
-    torch.manual_seed(seed)  # what initialisation draws anew is the same, too
-    progress = Progress(name)
+    head.update(head or deepcopy(runner.model.decode_head.state_dict()))
+    runner.model.decode_head.load_state_dict(head)
+    set_random_seed(seed)  # the methods draw a different number of initial weights
+    progress = Progress(method)
     runner.register_hook(progress)
     runner.train()
+    score = {name: runner.message_hub.get_scalar(f'val/{name}').current() for name in ('d1', 'rmse')}
     trained = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
-    row = dict(
-        model=name,
-        seed=seed,
-        miou=runner.message_hub.get_scalar('val/mIoU').current(),
-        trained_parameters=trained,
-        seconds_per_iteration=float(np.median(progress.seconds)),
-    )
-    return runner, row
+    seconds = float(np.median(progress.seconds))
+    return runner, dict(method=method, seed=seed, **score, trained_parameters=trained, seconds_per_iteration=seconds)
 
 
-def predictions(runner: Runner, index: int) -> dict[str, np.ndarray]:
-    """A validation scene: image (H, W, 3), label maps of ground truth and prediction (H, W), guidance map (h, w)."""
+@torch.no_grad()
+def look(runner: Runner, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A validation scene: image (H, W, 3) uint8 RGB, true and predicted depth (H, W) in metres, 0 without a reading."""
     item = runner.val_dataloader.dataset[index]
-    model = runner.model.eval()
-    with torch.no_grad():
-        batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
-        (result,) = model.test_step(batch)
-        prepared = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
-        guidance = model.backbone.guidance_map(prepared['inputs'])[0]
-    return dict(
-        image=item['inputs'].permute(1, 2, 0).numpy()[..., ::-1],
-        truth=item['data_samples'].gt_sem_seg.data[0].numpy(),
-        prediction=result.pred_sem_seg.data[0].cpu().numpy(),
-        guidance=guidance.cpu().numpy(),
-    )
+    (result,) = runner.model.eval().test_step({name: [value] for name, value in item.items()})
+    image = item['inputs'].permute(1, 2, 0).numpy()[..., ::-1]
+    return image, result.gt_depth_map.data[0].cpu().numpy(), result.pred_depth_map.data[0].cpu().numpy()
 
 
 def picture(runners: dict[str, Runner], rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw image, guidance, ground truth and both predictions of a few validation scenes."""
-    classes = runners['DAGA'].val_dataloader.dataset.metainfo['classes']
-    # Colours by ADE20K's numbering, as in the generator's own previews; 255 is "no label".
-    from mmseg.datasets import ADE20KDataset
-
-    ids = np.zeros(256, np.int64)
-    ids[: len(classes)] = [ADE20KDataset.METAINFO['classes'].index(name) + 1 for name in classes]
-    titles = ['image', "trunk's attention: the guidance", 'ground truth']
-    titles += [f'{row["model"]}: mIoU {row["miou"]:.1f}' for row in rows]
-    figure, axes = plt.subplots(len(SCENES_SHOWN), 5, figsize=(13, 2.05 * len(SCENES_SHOWN) + 1.2), squeeze=False)
-    shown = set()
+    """Draw image, true depth and each method's prediction for some validation scenes."""
+    titles = ['image', 'true depth', *(f'{row["method"]}: d1 {100 * row["d1"]:.1f} %' for row in rows)]
+    lines, columns = len(SCENES_SHOWN), len(titles)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(2.4 * columns, 1.8 * lines + 0.9), squeeze=False, layout='constrained'
+    )
     for line, index in zip(axes, SCENES_SHOWN, strict=True):
-        both = {name: predictions(runner, index) for name, runner in runners.items()}
-        scene = both['DAGA']
-        maps = [scene['truth'], *(both[name]['prediction'] for name in runners)]
-        shown |= set(np.unique(maps)) - {255}
-        line[0].imshow(scene['image'])
-        line[1].imshow(scene['image'].mean(axis=2), cmap='gray')
-        height, width = scene['image'].shape[:2]
-        line[1].imshow(
-            scene['guidance'], cmap='inferno', alpha=0.75, extent=(0, width, height, 0), interpolation='bilinear'
-        )
-        for axis, labels in zip(line[2:], maps, strict=True):
-            axis.imshow(class_colours(ids[labels]), interpolation='nearest')
+        looks = [look(runner, index) for runner in runners.values()]
+        image, truth, _ = looks[0]
+        line[0].imshow(image)
+        for axis, depth in zip(line[1:], [truth, *(prediction for *_, prediction in looks)], strict=True):
+            axis.set_facecolor('0.6')  # seen where the sensor has no reading
+            shown = np.ma.masked_equal(depth, 0)
+            colours = axis.imshow(shown, cmap='turbo_r', vmin=NEAR, vmax=FAR, interpolation='nearest')
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=12)
     for axis in axes.flat:
-        axis.axis('off')
-    legend = [Patch(color=class_colours(ids[[c]])[0] / 255, label=classes[c].strip()) for c in sorted(shown)]
-    figure.legend(handles=legend, loc='lower center', ncol=9, fontsize=9, frameon=False)
-    figure.suptitle('UperNet on a small frozen ViT, without and with DAGA; synthetic scenes', fontsize=13)
-    figure.tight_layout(rect=(0, 0.95 / figure.get_figheight(), 1, 1))
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    bar = figure.colorbar(colours, ax=axes, format='{x:g} m', extend='max', aspect=35, pad=0.01)
+    bar.outline.set_visible(False)
+    figure.suptitle('Depth from a linear head on a small ViT, synthetic scenes', fontsize=13)
     write_figure(figure, path, dpi=110)
     plt.close(figure)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as aligned text."""
-    lines = [f'{"":8}{"mIoU":>8}{"trained parameters":>22}{"seconds per iteration":>24}']
+    lines = [f'{"":8}{"d1, %":>8}{"RMSE, m":>10}{"trained parameters":>22}{"seconds per iteration":>24}']
     for row in rows:
         lines.append(
-            f'{row["model"]:8}{row["miou"]:8.2f}{row["trained_parameters"]:22,}{row["seconds_per_iteration"]:24.3f}'
+            f'{row["method"]:8}{100 * row["d1"]:8.1f}{row["rmse"]:10.3f}'
+            f'{row["trained_parameters"]:22,}{row["seconds_per_iteration"]:24.3f}'
         )
     return '\n'.join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seed', type=int, default=0, help='of heads, DAGA and the order of the data (default: 0)')
-    parser.add_argument('--iterations', type=int, help='instead of those in demo/upernet_scenes.py')
+    parser.add_argument('--seed', type=int, default=0, help='of head, DAGA and the order of the data (default: 0)')
+    parser.add_argument('--iterations', type=int, help='instead of those in demo/depth_scenes.py')
     parser.add_argument('--out', type=Path, default=HERE / 'output', help='where results go (default: demo/output)')
     parser.add_argument('--data', type=Path, default=HERE / 'data', help='where the scenes go (default: demo/data)')
     args = parser.parse_args()
-    warnings.filterwarnings('ignore', module='mm.*')  # deprecations inside the mm packages: no matter of the reader's
+    warnings.filterwarnings('ignore', module='mm.*')  # deprecations inside the mm packages
     start = time.perf_counter()
     args.out.mkdir(parents=True, exist_ok=True)
 
     print('Generating synthetic indoor scenes (300 to train on, 60 to test on) ...', flush=True)
-    root = write_ade20k(args.data / 'ade20k', 300, 60, seed=0, workers=2)
-    common: dict[str, Any] = {
-        f'{loader}_dataloader.dataset.data_root': str(root / 'ADEChallengeData2016')
-        for loader in ('train', 'val', 'test')
-    }
+    root = write_nyu(args.data / 'nyu', 300, 60, seed=0, workers=2)
+    options: dict[str, Any] = {f'{split}_dataloader.dataset.data_root': str(root) for split in ('train', 'val', 'test')}
     if args.iterations:
-        common |= {
+        warm_up = max(1, args.iterations // 10)
+        options |= {
             'train_cfg.max_iters': args.iterations,
             'train_cfg.val_interval': args.iterations,
-            'param_scheduler.0.end': max(1, args.iterations // 20),
-            'param_scheduler.1.begin': max(1, args.iterations // 20),
+            'param_scheduler.0.end': warm_up,
             'param_scheduler.1.end': args.iterations,
+            'model.decode_head.loss_decode.warm_up_iters': warm_up,
         }
-    print('Training UperNet twice, on the same frozen trunk, from the same seed:', flush=True)
-    runners, rows = {}, []
-    weights: dict[str, Any] = {}
-    for name, options in KINDS.items():
-        runners[name], row = train(name, common | options, args.out, args.seed, weights)
+    print('Training a linear depth head three times, from the same start:', flush=True)
+    runners, rows, head = {}, [], {}
+    for method in METHODS:
+        runners[method], row = train(method, options, args.out, args.seed, head)
         rows.append(row)
     picture(runners, rows, args.out / 'demo.png')
     found = dict(data='synthetic scenes', rows=rows)
     AtomicBackend().put_text(json.dumps(found, indent=1) + '\n', args.out / 'demo.json')
     print(f'\n{table(rows)}\n')
-    print('The scenes are synthetic and the trunk is tiny: this shows that all works, not how well DINOv3 does.')
+    print('The scenes are synthetic and the trunk is tiny: these numbers say nothing about DINOv3.')
     print(f'Picture: {args.out / "demo.png"}   {time.perf_counter() - start:.0f} s in all')
 
 

@@ -1,7 +1,4 @@
-# Mask R-CNN on the demo's synthetic scenes: the COCO recipe, with a small trunk, narrow heads and a short schedule.
-#   python demo/make_scenes.py --formats coco
-#   python tools/train.py demo/mask_rcnn_scenes.py
-#   python tools/train.py demo/mask_rcnn_scenes.py --adapter none
+# Mask R-CNN on synthetic scenes (demo/scenes): the COCO recipe, with a small trunk, narrow heads and a short schedule.
 _base_ = '../configs/mmdet/mask-rcnn_daga-vits16_vitadapter_8xb2-1x_coco.py'
 
 # The classes that the scenes show, by COCO's own names and in COCO's order: labels follow the ids in the annotations,
@@ -20,7 +17,6 @@ model = dict(
             type='DAGA',
             instruction_dim=32,
             bottleneck_dim=24,  # a quarter, as the trunk's width is
-            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
         ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),

@@ -1,5 +1,4 @@
-# UperNet on the demo's synthetic scenes: the ADE20K recipe, with a small trunk, small heads and a schedule of a minute.
-# demo.py trains it as it is, and once more with adapter=None.
+# UperNet on synthetic scenes (demo/scenes): the ADE20K recipe, with a small trunk, small heads and a short schedule.
 _base_ = '../configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
 # The classes that the scenes show, by ADE20K's own names ('bed ' has a blank there).
@@ -20,7 +19,6 @@ model = dict(
             type='DAGA',
             instruction_dim=32,
             bottleneck_dim=24,  # a quarter, as the trunk's width is
-            guidance=dict(layer=-1),  # as the method was published; the figures in docs were measured with it
         ),
         init_cfg=dict(checkpoint='{{ fileDirname }}/trunk/vit_scenes.safetensors'),
     ),

@@ -5,11 +5,10 @@
 
 from .labels import COCO_CATEGORIES, LABELS
 from .portrait import CLASSES, render_portrait
-from .preview import contact_sheet
 from .scene import Scene, SceneObject, render_scene
 from .writers import write_ade20k, write_coco, write_imagenet, write_nyu
 
 __all__ = [
-    'CLASSES', 'COCO_CATEGORIES', 'LABELS', 'Scene', 'SceneObject', 'contact_sheet', 'render_portrait', 'render_scene',
+    'CLASSES', 'COCO_CATEGORIES', 'LABELS', 'Scene', 'SceneObject', 'render_portrait', 'render_scene',
     'write_ade20k', 'write_coco', 'write_imagenet', 'write_nyu',
 ]  # fmt: skip

@@ -67,11 +67,6 @@ class Camera:
         focal = size[0] / 2 / np.tan(hfov / 2)
         return cls(np.asarray(eye, float), np.stack([right, down, forward], axis=1), focal, size)
 
-    @property
-    def intrinsics(self) -> np.ndarray:
-        """(3, 3) pinhole matrix for pixel centres at integer + 0.5."""
-        return np.array([[self.focal, 0, self.size[0] / 2], [0, self.focal, self.size[1] / 2], [0, 0, 1]])
-
     def project(self, points: np.ndarray) -> np.ndarray:
         """(…, 3) world points to (…, 3): x and y in pixels, depth in metres."""
         local = (points - self.eye) @ self.basis

@@ -30,7 +30,6 @@ class Scene:
     instance: np.ndarray  # (H, W) int32, 0 where the room itself is seen
     depth: np.ndarray  # (H, W) float32 metres along the optical axis, at pixel centres
     objects: list[SceneObject]
-    intrinsics: np.ndarray  # (3, 3), pixel centres at integer + 0.5
     layout: Layout  # the geometry it was rendered from
 
     @property
@@ -59,7 +58,7 @@ def render_layout(layout: Layout, rng: np.random.Generator, shadow_size: int = 1
     areas = np.bincount(instance.ravel(), minlength=len(things) + 1)
     objects = [SceneObject(t.name, i, int(areas[i]), t.crowd) for i, t in enumerate(things, start=1)]
     semantic = np.array(label, np.uint8)[hit]
-    return Scene(image, semantic, instance, depth, objects, layout.camera.intrinsics, layout)
+    return Scene(image, semantic, instance, depth, objects, layout)
 
 
 def render_scene(seed, size: tuple[int, int] = (192, 144)) -> Scene:
