@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from inspect import signature
 from typing import Any
 from unittest import mock
 
@@ -21,16 +22,19 @@ STATES = {'AdamW': 2, 'Adam': 2, 'SGD': 1}  # tensors that an optimiser keeps pe
 
 
 def training_size(config: Config) -> tuple[int, int]:
-    """Height and width of the images that the config trains on, or measures.
+    """Height and width of the images that the config trains on, or else measures.
 
     Raises:
         ValueError: The config does not say.
     """
-    dataset = (config.get('train_dataloader') or config.test_dataloader).dataset
-    while 'dataset' in dataset:  # one around another, which repeats it
-        dataset = dataset.dataset
     preprocessor = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
-    height, width = _size_of(preprocessor.get('size')) or _last_size(dataset.get('pipeline', ())) or (0, 0)
+    sizes = [_size_of(preprocessor.get('size'))]
+    for loader in (config.get('train_dataloader'), config.get('test_dataloader')):  # training may have many sizes
+        dataset = (loader or {}).get('dataset', {})
+        while 'dataset' in dataset:  # one around another, which repeats it
+            dataset = dataset.dataset
+        sizes.append(_last_size(dataset.get('pipeline', ())))
+    height, width = next(filter(None, sizes), (0, 0))
     if not height:
         raise ValueError('the pipeline names no size of images: give --size HEIGHT WIDTH')
     divisor = preprocessor.get('pad_size_divisor') or 1
@@ -107,7 +111,7 @@ def run(model: Any, images: Tensor, training: bool) -> Iterator[tuple[str, Any]]
         yield 'neck', maps
     for name in ('decode_head', 'auxiliary_head', 'rpn_head', 'head', 'probes'):
         head = getattr(model, name, None)
-        if head is not None and (training or name != 'auxiliary_head'):
+        if head is not None and _takes_maps_alone(head) and (training or name != 'auxiliary_head'):
             scores = head(maps[-1] if name == 'probes' else maps)
             if training and name in ('decode_head', 'auxiliary_head') and scores.shape[1] > 1:
                 # mmseg enlarges the scores to the labels' size.
@@ -116,6 +120,12 @@ def run(model: Any, images: Tensor, training: bool) -> Iterator[tuple[str, Any]]
             yield name, scores
     if getattr(model, 'roi_head', None) is not None:
         yield 'roi_head', list(_regions(model, maps, len(images), training))
+
+
+def _takes_maps_alone(head: nn.Module) -> bool:
+    """Whether it runs on what the neck gives: Mask2Former's wants samples too, and looks at values."""
+    parameters = signature(head.forward).parameters.values()
+    return sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters) <= 1
 
 
 def _regions(model: Any, maps: Any, batch: int, training: bool) -> Iterator[Any]:
@@ -219,6 +229,7 @@ def report(config: Config, size: tuple[int, int]) -> dict[str, Any]:
     flops, shapes = count_flops(model, size)
     parts = {'trunk': backbone.trunk, 'adapters': backbone.adapters}
     parts |= {name: child for name, child in model.named_children() if name not in ('backbone', 'data_preprocessor')}
+    parts |= {name: nn.ParameterList([p]) for name, p in model.named_parameters(recurse=False)}
     parts = {name: part for name, part in parts.items() if any(True for _ in part.parameters())}
     counts = count_parameters(model)
     found = dict(
@@ -233,6 +244,7 @@ def report(config: Config, size: tuple[int, int]) -> dict[str, Any]:
         flops=flops,
         flops_total=sum(flops.values()),
         flops_trunk_alone=None,
+        not_run=[name for name in parts if name not in ('trunk', 'adapters', 'auxiliary_head', *flops)],
         shapes=shapes,
         adapters=describe_adapters(backbone),
         memory=None,
@@ -271,6 +283,9 @@ def text(found: dict[str, Any]) -> str:
     if alone := found['flops_trunk_alone']:
         more = 100 * (flops['backbone'] / alone - 1)
         lines.append(f'  of the backbone, {alone / 1e9:,.1f} are the trunk; adapters add {more:.1f} %')
+    if found['not_run']:
+        names = ', '.join(found['not_run'])
+        lines.append(f'  without {names}: with values only, which shapes do not have; nor are they in the memory below')
     lines += ['', 'outputs']
     for name, outputs in found['shapes'].items():
         for output in outputs:

@@ -86,8 +86,8 @@ def mask2former(task: str) -> str:
     return f'configs/mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-{task}.py'
 
 
-@pytest.mark.parametrize('iterations', [200])
-def test_five_images_are_segmented_into_things_and_the_rest(tmp_path, iterations):
+def test_five_images_are_segmented_into_things_and_the_rest(tmp_path):
+    iterations = 300
     annotations, names = subset(tmp_path, separator='_')  # options have no spaces in lists
     assert call(load_converter('coco_panoptic'), annotations, tmp_path) is None
     panoptic = tmp_path / 'panoptic_subset.json'
