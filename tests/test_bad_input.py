@@ -693,7 +693,7 @@ def test_train_ends_with_one_message(name, place):
 
 PUBLISH: dict[str, tuple[Callable[[Place], Path], str]] = {
     'of other DAGA layers': (
-        lambda p: weights(p, **{'model.backbone.adapter.layers': (0, 1)}), 'has adapters that this model.*no place'),
+        lambda p: weights(p, **{'model.backbone.adapter.layers': (0, 1)}), 'has parts of the adapter daga that this model has no place for'),
     'of another head': (
         lambda p: weights(p, **{'model.head.num_classes': 12}), r'misshapen \(2\): head.fc.weight \(12, 96\)'),
     'no tensors': (lambda p: p.saved({'state_dict': {'a': 'b'}}), 'holds nothing of this model'),

@@ -95,7 +95,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(build):
     """Two batches, one step: with plain SGD, the rate times the mean of their gradients."""
 
     def accumulate(config):
-        config.optim_wrapper.optimizer = dict(type='SGD', lr=1.0)
+        config.optim_wrapper.optimizer = dict(type='SGD', lr=1.0, weight_decay=0.0)
         config.optim_wrapper.update(accumulative_counts=2, clip_grad=None)
         config.model.decode_head.loss_decode.warm_up_iters = 0  # the first batch's loss would be another
 
