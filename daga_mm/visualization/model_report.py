@@ -285,7 +285,7 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f'  of the backbone, {alone / 1e9:,.1f} are the trunk; adapters add {more:.1f} %')
     if found['not_run']:
         names = ', '.join(found['not_run'])
-        lines.append(f'  without {names}: with values only, which shapes do not have; nor are they in the memory below')
+        lines.append(f'  not counted, nor in the memory below, since they need values to run: {names}')
     lines += ['', 'outputs']
     for name, outputs in found['shapes'].items():
         for output in outputs:
