@@ -66,7 +66,12 @@ def picture(results: dict[str, Result], classes: dict[str, tuple[str, ...]], sco
     found = results['detect'].pred_instances
     height, width = labels.shape
     colours = class_colours(np.arange(1, 1 + len(classes['segment']))) / 255
-    figure, (left, right) = plt.subplots(1, 2, figsize=(15, 6.5))
+    size = (14.1, 5.7)  # inches: two pictures of 6.4×4.8, a bar, headings and a legend
+    figure = plt.figure(figsize=size)
+    left, right, scale = (
+        figure.add_axes((start / size[0], 0.5 / size[1], across / size[0], 4.8 / size[1]))
+        for start, across in ((0.1, 6.4), (6.7, 6.4), (13.2, 0.2))
+    )
     left.imshow(image)
     left.imshow(colours[labels], alpha=0.45, interpolation='nearest')
     for box, mask, label, sure in zip(found.bboxes, found.masks, found.labels, found.scores, strict=True):
@@ -78,15 +83,13 @@ def picture(results: dict[str, Result], classes: dict[str, tuple[str, ...]], sco
         left.text(x, max(y, 0.03 * height), words, fontsize=9, color='black', va='center', bbox=WHITE)
     shown = [number for number in np.unique(labels) if (labels == number).mean() > 0.005]
     patches = [Patch(color=colours[number], label=classes['segment'][number].strip()) for number in shown]
-    left.legend(handles=patches, loc='upper center', bbox_to_anchor=(0.5, -0.01), ncol=6, fontsize=9, frameon=False)
-    bar = figure.colorbar(right.imshow(depth, cmap='turbo_r'), ax=right, format='{x:.1f} m', fraction=0.036, pad=0.02)
-    bar.outline.set_visible(False)
+    figure.legend(handles=patches, loc='lower left', ncol=12, fontsize=9, frameon=False)
+    figure.colorbar(right.imshow(depth, cmap='turbo_r'), cax=scale, format='{x:.1f} m')
     titles = {left: 'classes of pixels, objects, and how far they are', right: 'depth'}
     for axis, title in titles.items():
         axis.set_title(title, fontsize=12)
         axis.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
         axis.spines[:].set_visible(False)
-    figure.tight_layout()
     return figure
 
 
