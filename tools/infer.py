@@ -6,7 +6,7 @@ Pictures go to DIR/vis, under the names of the images. A checkpoint without the 
 was in training, or in the folder DINOV3_CHECKPOINTS.
 Detections come as JSON too, in DIR/preds, and segmentation as label maps, in DIR/pred. Depth comes as 16-bit PNG, in
 DIR/depth: millimetres, or steps of 1/256 m where the model reaches beyond 65 m; and with --focal-length as coloured
-point clouds in DIR/points.
+point clouds in DIR/points. --tile predicts images that are too large for the model, or for the memory, in parts.
 """
 
 import argparse
