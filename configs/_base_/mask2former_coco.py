@@ -6,7 +6,8 @@ _base_ = ['./dinov3.py', './multi_scale.py', './runtime.py']
 dims = _base_.trunk.embed_dims
 mask2former = dict(
     model=dict(
-        data_preprocessor=dict(batch_augments=None),  # upstream's squares of 1024 pixels are for large-scale jitter
+        # without upstream's squares of 1024 pixels, which are for large-scale jitter
+        data_preprocessor=dict(batch_augments=None, **_base_.trunk.normalization),
         backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
         neck=dict(
             type='daga_mm.ViTAdapterNeck',

@@ -4,6 +4,7 @@
 _base_ = ['../_base_/dinov3.py', '../_base_/runtime.py', 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py']
 dims = _base_.trunk.embed_dims
 model = dict(
+    data_preprocessor=_base_.trunk.normalization,
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=[
         dict(

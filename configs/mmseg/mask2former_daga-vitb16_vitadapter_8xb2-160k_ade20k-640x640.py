@@ -12,6 +12,7 @@ _base_ = [
 custom_imports = dict(imports=['daga_mm.compat', 'mmdet.models'], allow_failed_imports=False)
 dims, crop_size = _base_.trunk.embed_dims, (640, 640)
 model = dict(
+    data_preprocessor=_base_.trunk.normalization,
     backbone=dict(_delete_=True, type='daga_mm.DAGAViT', adapter='daga', with_image=True, **_base_.trunk.backbone),
     neck=dict(type='daga_mm.ViTAdapterNeck', embed_dims=dims, patch_size=_base_.trunk.patch_size, drop_path_rate=0.3),
     decode_head=dict(in_channels=4 * [dims]),
