@@ -1,5 +1,7 @@
 """A panoptic config as a run: data, heads, evaluators and pictures fit each other, or the user hears why not."""
 
+import json
+import re
 import sys
 
 import cv2
@@ -16,6 +18,7 @@ from daga_mm.errors import PANOPTICAPI
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, write_trunk
+from ..tools.conftest import call, load_converter
 from .scenes import panoptic_options, write_panoptic
 
 CONFIG = REPOSITORY / 'configs/mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'
@@ -51,6 +54,45 @@ def test_annotations_of_other_classes_are_refused(coco, tmp_path, monkeypatch):
         RunError, match=r'panoptic_train2017\.json has segments of other, which is not among the classes'
     ):
         RUNNERS.build(config).train()
+
+
+def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):
+    """docs/heads.md's, on annotations that its command makes."""
+    (block,) = re.findall(
+        r'^```python\n(.*?)^```', (REPOSITORY / 'docs/heads.md').read_text(), re.DOTALL | re.MULTILINE
+    )
+    path, root = tmp_path / 'own.py', tmp_path / 'own'
+    path.write_text(block.replace("'configs/", f"'{REPOSITORY}/configs/").replace('data/own', str(root)))
+    for number, split in enumerate(('train', 'val')):
+        write_tables(root, split, number)
+    config = load_config(path, work_dir=str(tmp_path))
+    require_data(config, 'train', 'val', 'test')
+    config = shrink(config)
+    config.log_level = 'WARNING'
+    runner = RUNNERS.build(config)
+    for split in ('train', 'val'):
+        loader = runner.build_dataloader(dict(config[f'{split}_dataloader'], num_workers=0))
+        sample = loader.dataset[0]['data_samples']
+        assert sample.gt_instances.labels.tolist() == [0, 1]
+        assert np.unique(sample.gt_sem_seg.sem_seg).tolist() == [0, 1, 2]
+    runner.build_val_loop(dict(type='ValLoop'))
+
+
+def write_tables(root, split: str, number: int) -> None:
+    """An image with a table and a cup on it, and its annotations."""
+    (root / 'images').mkdir(parents=True, exist_ok=True)
+    (root / 'annotations').mkdir(exist_ok=True)
+    image = dict(id=number, file_name=f'{split}.jpg', width=60, height=40)
+    cv2.imwrite(str(root / 'images' / image['file_name']), np.full((40, 60, 3), 90, np.uint8))
+    annotations = []
+    for key, (category, left, top, width, height) in enumerate(((1, 5, 10, 50, 20), (2, 20, 12, 10, 10)), 1):
+        polygon = [left, top, left + width, top, left + width, top + height, left, top + height]
+        shape = dict(bbox=[left, top, width, height], area=width * height, segmentation=[polygon], iscrowd=0)
+        annotations.append(dict(id=key, image_id=number, category_id=category, **shape))
+    categories = [dict(id=1, name='table'), dict(id=2, name='cup')]
+    path = root / f'annotations/instances_{split}.json'
+    path.write_text(json.dumps(dict(images=[image], annotations=annotations, categories=categories)))
+    assert call(load_converter('coco_panoptic'), path, root / 'annotations') is None
 
 
 @pytest.mark.parametrize('registry', [TRANSFORMS, METRICS])
