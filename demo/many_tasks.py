@@ -96,7 +96,7 @@ def picture(results: dict[str, Result], classes: dict[str, tuple[str, ...]], sco
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--scene', type=int, default=7, help='number of the scene that is looked at (default: 7)')
-    parser.add_argument('--score', type=float, default=0.5, help='the least score of an object to draw (default: 0.5)')
+    parser.add_argument('--score', type=float, default=0.6, help='the least score of an object to draw (default: 0.6)')
     parser.add_argument('--out', type=Path, default=HERE / 'output', help='where results go (default: demo/output)')
     parser.add_argument('--data', type=Path, default=HERE / 'data', help='where the scenes go (default: demo/data)')
     parser.add_argument('--scenes', type=int, default=300, help='scenes to train on (default: 300)')
