@@ -1,6 +1,6 @@
 # The trunks, each written down once, and the one of a run: a config reads `trunk`, its width and its normalisation of
-# images from here, so that TRUNK=vitl16, or --cfg-options trunk=vitl16 of our tools, changes its size. DINOv3's ViT-B is
-# the default.
+# images from here, so that TRUNK=vitl16, or --cfg-options trunk=vitl16 of our tools, changes them all. DINOv3's ViT-B
+# is the default.
 _base_ = './paths.py'
 
 # Of RGB in 0..255, by the images of the pretraining: ImageNet's values, also of LVD-1689M and LVD-142M, and those of

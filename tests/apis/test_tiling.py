@@ -1,6 +1,7 @@
 """Tiles of images that have the coordinates of their pixels in place of colours, so that a model knows where it is."""
 
 import gc
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,7 +28,7 @@ def test_tiles_cover_the_image_and_overlap(shape, size, overlap):
     assert covered.min() >= 1 and len(set(tiles)) == len(tiles)
     for axis in (0, 1):
         sides = sorted({tile[axis] for tile in tiles})
-        shared = [one[1] - other[0] for one, other in zip(sides, sides[1:], strict=False)]
+        shared = [one[1] - other[0] for one, other in pairwise(sides)]
         assert all(overlap <= pixels for pixels in shared) and max(shared, default=0) - min(shared, default=0) <= 1
 
 
