@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..layers import SpatialPrior
+from ..layers import SpatialPrior, without_autocast
 from ..registry import MODELS
 from .deformable_attention import DeformableAttention
 
@@ -231,7 +231,18 @@ def _centres(height: int, width: int, stride: int, extent: Sequence[int], like: 
 
 
 def _sample(features: Tensor, centres: Tensor) -> Tensor:
-    """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w')."""
-    grid = (2 * centres - 1).expand(len(features), -1, -1, -1)
-    read = F.grid_sample(features.to(grid.dtype), grid, padding_mode='border', align_corners=False)
+    """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w').
+
+    As `grid_sample` with its border as padding. The centres are a grid, so two products with small matrices do it.
+    """
+    height, width = features.shape[2:]
+    with without_autocast(features):  # half precision has not every pixel
+        rows, columns = _weights(centres[:, 0, 1], height), _weights(centres[0, :, 0], width)
+        read = rows @ (features.to(rows.dtype) @ columns.t())
     return read.to(features.dtype)
+
+
+def _weights(places: Tensor, size: int) -> Tensor:
+    """The part of each of ``size`` pixels in what is read at places (n,) of the unit interval: (n, size)."""
+    pixels = torch.arange(size, device=places.device, dtype=places.dtype)
+    return (1 - ((places * size - 0.5).clamp(0, size - 1)[:, None] - pixels).abs()).relu()
