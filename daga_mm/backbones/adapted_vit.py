@@ -374,7 +374,7 @@ class AdaptedViT(BaseModule):
         if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
             raise ValueError(f'images have shape {tuple(images.shape)}, expected (B, 3, H, W)')
         bottom, right = (-side % self.patch_size for side in images.shape[2:])
-        return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+        return F.pad(images, (0, right, 0, bottom))  # unconditionally: an exported graph would keep one branch
 
     def _grid(self, padded: Tensor) -> tuple[int, int]:
         return padded.shape[2] // self.patch_size, padded.shape[3] // self.patch_size
