@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from torch import Tensor, nn
+
+from ..layers import pad_to_multiple
 
 Outputs = dict[str, Tensor]
 
@@ -49,8 +50,7 @@ class Deployed(nn.Module):
         x = images.permute(0, 3, 1, 2).float()
         x = x if self._rgb else x.flip(1)
         x = (x - self.mean) / self.std
-        if self._divisor > 1:
-            x = F.pad(x, (0, -width % self._divisor, 0, -height % self._divisor), value=self._padding)
+        x = pad_to_multiple(x, self._divisor, self._padding)
         return self._predict(self.model, x, (height, width))
 
     def upstream(self, images: Tensor) -> Outputs:
@@ -65,12 +65,13 @@ def _classify(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:
 
 
 def _segment(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:
-    logits = model.encode_decode(x, [{'img_shape': x.shape[2:]}] * len(x))[..., : size[0], : size[1]]
+    logits = model.encode_decode(x, [{'img_shape': x.shape[2:]}])
+    logits = logits.narrow(2, 0, size[0]).narrow(3, 0, size[1])
     return {'labels': logits.argmax(dim=1), 'logits': logits}
 
 
 def _estimate_depth(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:
-    return {'depth': model(x, mode='tensor')[:, 0, : size[0], : size[1]]}
+    return {'depth': model(x, mode='tensor')[:, 0].narrow(1, 0, size[0]).narrow(2, 0, size[1])}
 
 
 def _extract_maps(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:

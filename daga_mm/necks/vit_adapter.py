@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..layers import SpatialPrior, without_autocast
+from ..layers import SpatialPrior, ceil_div, pad_to_multiple, without_autocast
 from ..registry import MODELS
 from .deformable_attention import DeformableAttention
 
@@ -95,8 +95,7 @@ class ViTAdapterNeck(BaseModule):
         """
         image, maps = self._check(inputs)
         height, width = image.shape[2:]
-        padded = F.pad(image, (0, -width % STRIDES[-1], 0, -height % STRIDES[-1]))
-        fine, *coarse = self.prior(padded)  # strides 4; 8, 16, 32
+        fine, *coarse = self.prior(pad_to_multiple(image, STRIDES[-1]))  # strides 4; 8, 16, 32
         grids: Grids = [(level.shape[2], level.shape[3]) for level in coarse]
         # The padded image and the maps cover different extents: everything is located in the maps' own unit square.
         extent = [side * self.patch_size for side in maps[0].shape[2:]]
@@ -121,7 +120,7 @@ class ViTAdapterNeck(BaseModule):
             outputs, maps, references, self.norms, STRIDES, strict=True
         ):
             result = norm(output + _sample(features, reference))
-            results.append(result[..., : -(-height // stride), : -(-width // stride)])
+            results.append(result.narrow(2, 0, ceil_div(height, stride)).narrow(3, 0, ceil_div(width, stride)))
         # mmcv's compiled RoIAlign reads any other memory layout wrongly (open-mmlab/mmcv#2203).
         return tuple(result.contiguous() for result in results)
 
@@ -133,7 +132,7 @@ class ViTAdapterNeck(BaseModule):
                 f'not {shapes}'
             )
         image, *maps = inputs
-        grid = tuple(-(-side // self.patch_size) for side in image.shape[2:])
+        grid = tuple(ceil_div(side, self.patch_size) for side in image.shape[2:])
         if any(m.shape[1:] != (self.embed_dims, *grid) for m in maps):
             raise ValueError(
                 f'an image of {tuple(image.shape[2:])} pixels has maps of {(self.embed_dims, *grid)} at patches of '
