@@ -7,6 +7,7 @@
 - ``tiling``: large images in tiles.
 - ``drawing``: pictures of predictions.
 - ``run_lengths``: masks in large images.
+- ``deployed``: a model with the normalisation of its images inside.
 
 The task packages are imported when a model of theirs is loaded.
 """

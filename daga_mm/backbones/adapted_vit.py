@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..adapters import Context, Guidance, block_indices, build_adapters
-from ..layers import normalize_map
+from ..layers import normalize_map, pad_to_multiple
 from .checkpoints import TrunkId, below
 from .token_cache import TokenCache
 from .trunk import Trunk
@@ -373,8 +373,7 @@ class AdaptedViT(BaseModule):
     def _pad(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
             raise ValueError(f'images have shape {tuple(images.shape)}, expected (B, 3, H, W)')
-        bottom, right = (-side % self.patch_size for side in images.shape[2:])
-        return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+        return pad_to_multiple(images, self.patch_size)
 
     def _grid(self, padded: Tensor) -> tuple[int, int]:
         return padded.shape[2] // self.patch_size, padded.shape[3] // self.patch_size

@@ -68,6 +68,7 @@ class TimmTrunk(Trunk):
             # DINOv3 stores its rotary periods in bfloat16; timm computes them in float32 and keeps none in the state
             # dict, which costs 1e-3 in the features. Round them, and keep them in the state dict.
             self._set_periods(model.rope.periods.bfloat16().float())
+            model.rope.__class__ = _TraceablePositions
 
     def _set_periods(self, periods: Tensor) -> None:
         self.model.rope.register_buffer('periods', periods, persistent=True)
@@ -244,6 +245,16 @@ class _CallingAttention(EvaAttention):
         finally:
             qkv.all_biases = None
             self.in_forward = False
+
+
+class _TraceablePositions(RotaryEmbeddingDinoV3):
+    def _create_embed(self, feat_shape: Any, no_aug: bool = False) -> Tensor:
+        if not torch.compiler.is_exporting():
+            return super()._create_embed(feat_shape, no_aug)
+        # timm divides by float(h), which would fix the grid of an exported graph. The numbers are the same.
+        axes = [(torch.arange(n, dtype=torch.float32) + 0.5) / n for n in feat_shape]
+        grid = 2 * torch.stack(torch.meshgrid(axes, indexing='ij'), dim=-1) - 1  # (h, w, 2)
+        return torch.cat(self._get_pos_embed_from_coords(grid.flatten(0, 1)), dim=-1)
 
 
 class _BiasedLinear(nn.Linear):

@@ -95,7 +95,7 @@ class Trunk(nn.Module, ABC):
         """
         tap: Any = self.taps[str(index)]
         taken: list[Tensor] = []
-        tap.taken, tap.stops = taken, True
+        tap.taken, tap.stops = taken, not torch.compiler.is_exporting()  # a graph drops by itself what nobody reads
         try:
             with torch.no_grad():
                 self.block(index, tokens, positions)

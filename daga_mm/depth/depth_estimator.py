@@ -25,7 +25,7 @@ class DepthEstimator(MMSegDepthEstimator):
     def encode_decode(self, inputs: Tensor, batch_img_metas: Sequence[dict] | None = None) -> Tensor:
         """Images (B, 3, H, W) -> metres (B, 1, H, W)."""
         depth = self.decode_head(self.extract_feat(inputs, batch_img_metas))
-        return depth[..., : inputs.shape[2], : inputs.shape[3]]
+        return depth.narrow(2, 0, inputs.shape[2]).narrow(3, 0, inputs.shape[3])
 
     def _forward(self, inputs: Tensor, data_samples: Sequence | None = None) -> Tensor:
         return self.encode_decode(inputs)

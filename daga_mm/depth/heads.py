@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmseg.models.decode_heads import DPTHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.dpt_head import FeatureFusionBlock
 from torch import Tensor, nn
 
 from ..registry import MODELS
@@ -143,7 +144,15 @@ class DPTDepthHead(DepthHead, DPTHead):
             norm_cfg=norm_cfg or dict(type='SyncBN'),
             **kwargs,
         )
+        for block in self.fusion_blocks:
+            block.__class__ = _TraceableFusion
 
     def logits(self, inputs: Sequence[Tensor]) -> Tensor:
         """Four maps (B, D, h, w) -> (B, N, 8h, 8w) for even h and w."""
         return DPTHead.forward(self, [(x, None) for x in inputs])
+
+
+class _TraceableFusion(FeatureFusionBlock):
+    def forward(self, x: Tensor, *finer: Tensor) -> Tensor:
+        # mmseg asks whether sizes differ, and an exported graph would keep one of the answers.
+        return super().forward(x, *(F.interpolate(one, x.shape[2:], mode='bilinear') for one in finer))

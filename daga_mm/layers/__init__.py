@@ -2,6 +2,16 @@
 
 from .deformable_sampling import sample_deformably
 from .guidance import class_attention, normalize_map
+from .padding import ceil_div, pad_to_multiple
+from .precision import without_autocast
 from .spatial_prior import SpatialPrior
 
-__all__ = ['SpatialPrior', 'class_attention', 'normalize_map', 'sample_deformably']
+__all__ = [
+    'SpatialPrior',
+    'ceil_div',
+    'class_attention',
+    'normalize_map',
+    'pad_to_multiple',
+    'sample_deformably',
+    'without_autocast',
+]

@@ -6,6 +6,9 @@ rows of the values, which `embedding_bag` computes without keeping what every si
 
 The table consists of one canvas per image and head, on which the maps of all levels lie one below the other, with zeros
 in between. The four pixels around a point are the same distances apart on every level, and points outside read zeros.
+
+Exported graphs hold a gather and a product instead, level by level: there an `embedding_bag` becomes a loop over
+queries for a fixed number of images.
 """
 
 from collections.abc import Sequence
@@ -36,7 +39,30 @@ def sample_deformably(value: Tensor, shapes: Shapes, locations: Tensor, weights:
     Returns:
         (B, N, heads·C), in the type of the values.
     """
+    if torch.compiler.is_exporting():
+        return _gather(value, shapes, locations, weights)
     return _DeformableSampling.apply(value, shapes, locations, weights)
+
+
+def _gather(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+    """The same with sizes that may be symbols."""
+    batch, _, heads, _ = value.shape
+    tables = torch.arange(batch * heads, device=value.device).view(batch, 1, heads, 1)
+    pixels = value.split([h * w for h, w in shapes], dim=1)
+    sums = []
+    for (h, w), level, places, share in zip(shapes, pixels, locations.unbind(3), weights.unbind(3), strict=True):
+        padded = F.pad(level.transpose(1, 2).unflatten(2, (h, w)), (0, 0, MARGIN, MARGIN, MARGIN, MARGIN))
+        height, width = h + 2 * MARGIN, w + 2 * MARGIN
+        x, y = places[..., 0] * w - 0.5, places[..., 1] * h - 0.5  # (B, N, heads, points), in pixels
+        left, top = x.floor(), y.floor()
+        x, y = x - left, y - top
+        column, line = left.clamp(-MARGIN, w) + MARGIN, top.clamp(-MARGIN, h) + MARGIN
+        first = (tables * height + line.long()) * width + column.long()
+        rows = torch.stack([first, first + 1, first + width, first + width + 1], dim=-1).flatten(3)
+        shares = torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], dim=-1) * share[..., None]
+        read = F.embedding(rows, padded.flatten(0, 3))  # (B, N, heads, 4·points, C)
+        sums.append((shares.flatten(3)[..., None, :] @ read)[..., 0, :])
+    return sum(sums[1:], sums[0]).flatten(2)
 
 
 class _DeformableSampling(torch.autograd.Function):

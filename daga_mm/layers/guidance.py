@@ -4,10 +4,10 @@ Only the class token's row of the attention matrix is computed, so time and memo
 number of patches: no N×N matrix is ever formed.
 """
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor
+
+from .precision import without_autocast
 
 
 def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
@@ -23,9 +23,8 @@ def class_attention(query: Tensor, key: Tensor, scale: float) -> Tensor:
         0.01, which half precision would turn into a handful of steps. Under autocast, queries and keys are what its
         projections make them.
     """
-    wide, device = torch.promote_types(query.dtype, torch.float32), query.device.type
-    # Autocast would round what it multiplies, and the products; meta tensors have none.
-    with nullcontext() if device == 'meta' else torch.autocast(device, enabled=False):
+    wide = torch.promote_types(query.dtype, torch.float32)
+    with without_autocast(query):  # it would round what it multiplies, and the products
         logits = torch.linalg.vecdot(query.to(wide), key.to(wide))  # (B, heads, N)
     return (logits.float() * scale).softmax(dim=-1)
 

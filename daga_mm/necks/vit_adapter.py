@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..layers import SpatialPrior
+from ..layers import SpatialPrior, ceil_div, pad_to_multiple, without_autocast
 from ..registry import MODELS
 from .deformable_attention import DeformableAttention
 
@@ -103,8 +103,7 @@ class ViTAdapterNeck(BaseModule):
         """
         image, maps = self._check(inputs)
         height, width = image.shape[2:]
-        padded = F.pad(image, (0, -width % STRIDES[-1], 0, -height % STRIDES[-1]))
-        fine, *coarse = self.prior(padded)  # strides 4; 8, 16, 32
+        fine, *coarse = self.prior(pad_to_multiple(image, STRIDES[-1]))  # strides 4; 8, 16, 32
         grids: Grids = [(level.shape[2], level.shape[3]) for level in coarse]
         # The padded image and the maps cover different extents: everything is located in the maps' own unit square.
         extent = [side * self.patch_size for side in maps[0].shape[2:]]
@@ -130,7 +129,7 @@ class ViTAdapterNeck(BaseModule):
             outputs, maps[self.start_level :], references, self.norms, STRIDES[self.start_level :], strict=True
         ):
             result = norm(output + _sample(features, reference))
-            results.append(result[..., : -(-height // stride), : -(-width // stride)])
+            results.append(result.narrow(2, 0, ceil_div(height, stride)).narrow(3, 0, ceil_div(width, stride)))
         # mmcv's compiled RoIAlign reads any other memory layout wrongly (open-mmlab/mmcv#2203).
         return tuple(result.contiguous() for result in results)
 
@@ -142,7 +141,7 @@ class ViTAdapterNeck(BaseModule):
                 f'not {shapes}'
             )
         image, *maps = inputs
-        grid = tuple(-(-side // self.patch_size) for side in image.shape[2:])
+        grid = tuple(ceil_div(side, self.patch_size) for side in image.shape[2:])
         if any(m.shape[1:] != (self.embed_dims, *grid) for m in maps):
             raise ValueError(
                 f'an image of {tuple(image.shape[2:])} pixels has maps of {(self.embed_dims, *grid)} at patches of '
@@ -240,7 +239,18 @@ def _centres(height: int, width: int, stride: int, extent: Sequence[int], like: 
 
 
 def _sample(features: Tensor, centres: Tensor) -> Tensor:
-    """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w')."""
-    grid = (2 * centres - 1).expand(len(features), -1, -1, -1)
-    read = F.grid_sample(features.to(grid.dtype), grid, padding_mode='border', align_corners=False)
+    """A map (B, D, h, w) read bilinearly at centres (h', w', 2) of its unit square -> (B, D, h', w').
+
+    As `grid_sample` with its border as padding. The centres are a grid, so two products with small matrices do it.
+    """
+    height, width = features.shape[2:]
+    with without_autocast(features):  # half precision has not every pixel
+        rows, columns = _weights(centres[:, 0, 1], height), _weights(centres[0, :, 0], width)
+        read = rows @ (features.to(rows.dtype) @ columns.t())
     return read.to(features.dtype)
+
+
+def _weights(places: Tensor, size: int) -> Tensor:
+    """The part of each of ``size`` pixels in what is read at places (n,) of the unit interval: (n, size)."""
+    pixels = torch.arange(size, device=places.device, dtype=places.dtype)
+    return (1 - ((places * size - 0.5).clamp(0, size - 1)[:, None] - pixels).abs()).relu()

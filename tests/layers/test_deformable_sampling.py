@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from daga_mm import compat  # noqa: F401  before mmcv.ops
-from daga_mm.layers import sample_deformably
+from daga_mm.layers import deformable_sampling, sample_deformably
 
 mmcv_attention = pytest.importorskip('mmcv.ops.multi_scale_deform_attn').multi_scale_deformable_attn_pytorch
 by_grid_sample = getattr(mmcv_attention, '__wrapped__', mmcv_attention)  # compat puts ours in its place
@@ -34,6 +34,13 @@ def test_sums_and_gradients_are_those_of_mmcv(shapes, dtype, tolerance):
         torch.autograd.grad(ours, inputs, direction), torch.autograd.grad(plain, inputs, direction), strict=True
     ):
         torch.testing.assert_close(mine, theirs, atol=tolerance * theirs.abs().max().item(), rtol=tolerance)
+
+
+@pytest.mark.parametrize('shapes', LEVELS, ids=len)
+def test_exported_graphs_hold_the_same_sum(shapes):
+    inputs = draw(shapes, torch.float32)
+    found = deformable_sampling._gather(inputs[0], shapes, *inputs[1:])
+    torch.testing.assert_close(found, sample_deformably(inputs[0], shapes, *inputs[1:]), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize('shapes', [[(3, 4)], [(2, 3), (1, 2), (3, 1)], [(3, 2), (2, 2), (2, 1), (1, 1)]], ids=len)
