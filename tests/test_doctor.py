@@ -1,4 +1,5 @@
 import json
+import sys
 from importlib import metadata
 
 import pytest
@@ -123,6 +124,13 @@ def test_an_absent_task_package_is_no_fault_half_of_one_is(report, packages):
         "ftfy               ModuleNotFoundError: No module named 'ftfy'\n" in out
         and "→ pip install 'daga_mm[seg]'" in out
     )
+
+
+def test_an_absent_panopticapi_is_no_fault(report, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'panopticapi', None)
+    status, out = report('Task packages')
+    assert status == 0 and 'panopticapi        not installed: no panoptic segmentation' in out
+    assert '→ pip install --no-deps panopticapi-lite==' in out
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from mmengine.config import Config
 from .parser import ADAPTER
 
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
-EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmpretrain': 'cls'}  # of daga_mm, which bring these packages
+# Of daga_mm, which bring these packages. mmengine inherits from 'mmseg::' by the name of its distribution.
+EXTRAS = {'mmdet': 'det', 'mmseg': 'seg', 'mmsegmentation': 'seg', 'mmpretrain': 'cls'}
 # What is looked for in a config beside the arguments of mmengine's Runner: by it, and by test-time augmentation.
 RUN_SETTINGS = (
     'activation_checkpointing',
@@ -146,9 +147,10 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 def _absent_package(error: BaseException | None) -> str | None:
     """The task package without which a config cannot be read: it inherits from it, or imports it."""
     while error is not None:
-        name = error.name if isinstance(error, ModuleNotFoundError) else str(error).partition(' is not installed')[0]
-        if name and name.partition('.')[0] in EXTRAS:
-            return name.partition('.')[0]
+        name = getattr(error, 'name', None) or str(error).partition(' is not installed')[0]
+        package = str(name).partition('.')[0]
+        if package in EXTRAS:
+            return package
         error = error.__cause__ or error.__context__
     return None
 

@@ -1,6 +1,7 @@
 """Configs are read as the command line asks for them."""
 
 import os
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -147,3 +148,18 @@ def test_a_trunk_with_other_patches_changes_what_depends_on_them():
     detector = REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py'
     with pytest.raises(ValueError, match='AssertionError: SimpleFPN makes strides .* from patches of 16 pixels'):
         load_config(detector, {'trunk': 'vits14'})
+
+
+@pytest.mark.parametrize('absent', ['mmdet', 'mmsegmentation'])
+def test_a_config_that_needs_an_absent_package_says_which(absent, monkeypatch):
+    """mmseg's Mask2Former is mmdet's head: of either the config has need."""
+    path = REPOSITORY / 'configs/mmseg/mask2former_daga-vits16_vitadapter_8xb2-160k_ade20k-640x640.py'
+    if absent == 'mmdet':  # which it imports
+        for module in [name for name in sys.modules if name.partition('.')[0] == 'mmdet']:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, 'mmdet', None)
+    else:  # from which it inherits
+        monkeypatch.setattr('mmengine.config.config.is_installed', lambda package: package != absent)
+    extra = {'mmdet': 'det', 'mmsegmentation': 'seg'}[absent]
+    with pytest.raises(ValueError, match=rf"{path.name} needs {absent}, .* pip install 'daga_mm\[{extra}\]'"):
+        load_config(path)
