@@ -40,7 +40,7 @@ ROOMS = {
     'datasets': {'compat', 'registry'},
     'panoptic': {'compat', 'registry'},
     'cli': {'engine', 'errors'},
-    'apis': {'backbones', 'cli', 'depth', 'engine', 'errors', 'layers'},
+    'apis': {'adapters', 'backbones', 'cli', 'depth', 'engine', 'errors', 'layers'},
 }
 # What tools import before their arguments are read: help and argument errors come at once.
 LIGHT = ('parser', 'config', 'data', 'errors')

@@ -7,13 +7,16 @@
 - ``tiling``: large images in tiles.
 - ``drawing``: pictures of predictions.
 - ``run_lengths``: masks in large images.
+- ``export``: a model as one file that runs without this package.
 - ``deployed``: a model with the normalisation of its images inside.
+- ``known_sizes``, ``adaptive_pool``: what graphs need of heads that compute with sizes.
 
 The task packages are imported when a model of theirs is loaded.
 """
 
+from .export import export
 from .images import find_images
 from .many_tasks import Tasks, load_tasks
 from .model import Model, Result, load
 
-__all__ = ['Model', 'Result', 'Tasks', 'find_images', 'load', 'load_tasks']
+__all__ = ['Model', 'Result', 'Tasks', 'export', 'find_images', 'load', 'load_tasks']

@@ -30,7 +30,7 @@ class Deployed(nn.Module):
     def __init__(self, model: Any, config: Config) -> None:
         super().__init__()
         self.model = model.eval()
-        self._predict = _predictor(config)
+        self._predict = _predictor(model, config)
         given = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
         self._rgb = given.get('bgr_to_rgb', given.get('to_rgb', False))  # OpenMMLab reads images as BGR
         self._divisor = given.get('pad_size_divisor') or (given.get('test_cfg') or {}).get('size_divisor') or 1
@@ -44,7 +44,9 @@ class Deployed(nn.Module):
         - classification: ``logits`` (N, C)
         - segmentation: ``labels`` (N, H, W), int64, and the ``logits`` (N, C, H, W) of which they are the largest
         - depth: ``depth`` (N, H, W) in metres
-        - detection: ``map0``, ``map1``, …, the neck's (N, D, h, w), from fine to coarse
+        - detection with DINO or another DETR of mmdet's with deformable attention: ``boxes`` (N, K, 4), x1 y1 x2 y2 in
+          pixels, ``scores`` (N, K), descending, ``labels`` (N, K); K is the most objects that the config allows
+        - any other detector: ``map0``, ``map1``, …, the neck's (N, D, h, w), from fine to coarse
         """
         height, width = images.shape[1:3]
         x = images.permute(0, 3, 1, 2).float()
@@ -78,11 +80,31 @@ def _extract_maps(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:
     return {f'map{index}': one for index, one in enumerate(model.extract_feat(x))}
 
 
+def _detect(model: Any, x: Tensor, size: tuple[int, int]) -> Outputs:
+    """As mmdet's ``DeformableDETRHead.predict``, for all images at once."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+
+    shape = x.shape[2:]
+    samples = [DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape)) for _ in range(x.shape[0])]
+    scores, boxes = model.bbox_head(**model.forward_transformer(model.extract_feat(x), samples))
+    scores, chosen = scores[-1].sigmoid().flatten(1).topk(model.test_cfg['max_per_img'])  # (N, K)
+    queries, labels = chosen // model.bbox_head.cls_out_channels, chosen % model.bbox_head.cls_out_channels
+    boxes = bbox_cxcywh_to_xyxy(boxes[-1].gather(1, queries[..., None].expand(-1, -1, 4)))
+    limits = boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    boxes = (boxes * boxes.new_tensor([shape[1], shape[0], shape[1], shape[0]])).clamp(min=0).minimum(limits)
+    return {'boxes': boxes, 'scores': scores, 'labels': labels}
+
+
 PREDICTORS = {'mmpretrain': _classify, 'mmseg': _segment, 'depth': _estimate_depth, 'mmdet': _extract_maps}
 
 
-def _predictor(config: Config) -> Any:
+def _predictor(model: Any, config: Config) -> Any:
     scope = 'depth' if config.model.type.endswith('DepthEstimator') else config.get('default_scope')
     if scope not in PREDICTORS:
         raise ValueError(f'found a config of {scope}, expected one of {", ".join(PREDICTORS)}')
+    if scope == 'mmdet':
+        from mmdet.models.detectors import DeformableDETR
+
+        return _detect if isinstance(model, DeformableDETR) else _extract_maps
     return PREDICTORS[scope]

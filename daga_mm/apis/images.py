@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.progress import track
 
-from ..engine import IMAGES, AtomicBackend
+from ..engine import IMAGES, AtomicBackend, image_fault
+from ..errors import RunError
 
 Images = str | Path | np.ndarray | Image.Image | Sequence[Any]
 Source = str | np.ndarray  # a file, or (H, W, 3), uint8, BGR: what OpenMMLab's inferencers take
@@ -88,6 +89,20 @@ def as_source(image: str | np.ndarray | Image.Image) -> Source:
             f'found an array of shape {image.shape} and type {image.dtype}, expected (H, W, 3) of uint8 in RGB'
         )
     return np.ascontiguousarray(image[..., ::-1])
+
+
+def read_image(source: Source) -> np.ndarray:
+    """An image (H, W, 3), uint8, RGB.
+
+    Raises:
+        RunError: The file cannot be read as an image.
+    """
+    import mmcv
+
+    fault = image_fault(source) if isinstance(source, str) else None
+    if fault:
+        raise RunError(fault)
+    return np.ascontiguousarray(mmcv.imread(source)[..., ::-1])
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from ..cli.config import load_config, require_checkpoint, variable_environment
 from ..cli.runs import chosen_device
 from ..engine import image_fault
 from ..errors import RunError
-from .images import Images, Source, as_list, as_source, in_batches, is_one, write_image
+from .images import Images, Source, as_list, as_source, in_batches, is_one, read_image, write_image
 from .inferencers import Inferencer, Size, kind_of, plain
 from .published import find_published
 
@@ -44,7 +44,7 @@ class Result:
     @property
     def image(self) -> np.ndarray:
         """The image, (H, W, 3), uint8, RGB."""
-        return _read(self._source)
+        return read_image(self._source)
 
     def draw(self, path: str | Path | None = None, score: float = 0.3) -> np.ndarray:
         """Draw the prediction: boxes and masks, classes of pixels in colours, depth with a bar in metres, or the class.
@@ -153,7 +153,7 @@ class Model:
             overlap = tile // 4 if overlap is None else overlap
             for (source,) in in_batches([as_source(image) for image in as_list(images)], 1, progress):
                 predict = partial(self._samples, batch_size=batch_size)
-                sample = self._inferencer.predict_tiles(predict, _read(source), tile, overlap)
+                sample = self._inferencer.predict_tiles(predict, read_image(source), tile, overlap)
                 yield Result(sample, source, self._inferencer)
             return
         for sources, batch in self._batches(images, batch_size, size, progress):
@@ -221,20 +221,6 @@ class Model:
                     raise
                 raise RunError('\n'.join(faults)) from error
             yield chunk, batch
-
-
-def _read(source: Source) -> np.ndarray:
-    """An image (H, W, 3), uint8, RGB.
-
-    Raises:
-        RunError: The file cannot be read as an image.
-    """
-    import mmcv
-
-    fault = image_fault(source) if isinstance(source, str) else None
-    if fault:
-        raise RunError(fault)
-    return np.ascontiguousarray(mmcv.imread(source)[..., ::-1])
 
 
 def load(
