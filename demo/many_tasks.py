@@ -26,7 +26,7 @@ from scenes.preview import class_colours
 
 from daga_mm.apis import Result, load_tasks
 from daga_mm.cli.config import load_config
-from daga_mm.engine import write_figure
+from daga_mm.io import write_figure
 
 HERE = Path(__file__).parent
 DATA = {'segment': ('ade20k', write_ade20k), 'detect': ('coco', write_coco), 'depth': ('nyu', write_nyu)}

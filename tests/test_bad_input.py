@@ -31,10 +31,10 @@ from daga_mm.cli.runs import build_runner
 from daga_mm.engine import RunError, Runner, check_pipelines
 from demo.scenes import write_ade20k, write_coco, write_nyu
 
-from .compat.test_safe_load import Call
 from .configs.shrink import shrink
 from .conftest import REPOSITORY, TINY, daga
 from .engine.toys import Line
+from .test_io import Call
 from .tools.conftest import call, load_converter, load_tool
 
 CONFIGS = {

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.progress import track
 
-from ..engine import IMAGES, AtomicBackend
+from ..engine import IMAGES
+from ..io import AtomicBackend
 
 Images = str | Path | np.ndarray | Image.Image | Sequence[Any]
 Source = str | np.ndarray  # a file, or (H, W, 3), uint8, BGR: what OpenMMLab's inferencers take

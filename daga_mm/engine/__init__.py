@@ -1,7 +1,6 @@
 """What training and testing need beyond mmengine: parameter groups, runs that survive, launchers."""
 
 from ..errors import RunError, as_run_error
-from .atomic_backend import AtomicBackend, write_figure
 from .bfloat16 import BFloat16OptimWrapper
 from .checked_pipeline import IMAGES, check_pipelines, image_fault
 from .checkpoint_fit import require_fit
@@ -21,7 +20,6 @@ from .token_cache_hook import TokenCacheHook
 
 __all__ = [
     'IMAGES',
-    'AtomicBackend',
     'BFloat16OptimWrapper',
     'CPUDataParallel',
     'CheckpointHook',
@@ -44,5 +42,4 @@ __all__ = [
     'panoptic_errors',
     'require_fit',
     'warn_of_normalization',
-    'write_figure',
 ]

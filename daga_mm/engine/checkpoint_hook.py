@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from ..backbones import find_backbones, unwrap
 from ..backbones.checkpoints import SCHEMA
 from ..errors import RunError
+from ..io import UNFINISHED, AtomicBackend
 from ..registry import HOOKS
-from .atomic_backend import UNFINISHED, AtomicBackend
 from .errors import last_good
 from .exact_resume import share_buffers
 from .provenance import fingerprints

@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
-from ..compat import local_file
 from ..errors import RunError, as_run_error
+from ..io import local_file
 from ..registry import RUNNERS
 from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from ..backbones import DAGAViT, unwrap
 from ..backbones.checkpoints import fingerprint
-from ..engine import AtomicBackend, as_run_error
+from ..engine import as_run_error
 from ..engine.provenance import fingerprints
+from ..io import AtomicBackend
 from ..registry import LOOPS
 from .corruption_error import CORRUPTION_GROUPS, SEVERITIES
 from .imagenet_folders import wnids
