@@ -28,7 +28,9 @@ from daga_mm.cli.config import load_config, path_names, require_work_dir
 from daga_mm.cli.data import require_data
 from daga_mm.cli.parser import add_config, make_parser
 from daga_mm.cli.runs import build_runner
-from daga_mm.engine import RunError, Runner, check_pipelines
+from daga_mm.datasets import check_pipelines
+from daga_mm.engine import Runner
+from daga_mm.errors import RunError
 from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .configs.shrink import shrink

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.progress import track
 
-from ..engine import IMAGES
+from ..datasets import IMAGES
 from ..io import AtomicBackend
 
 Images = str | Path | np.ndarray | Image.Image | Sequence[Any]

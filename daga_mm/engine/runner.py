@@ -8,12 +8,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
+from ..datasets import check_data, check_evaluation, classes_of, reading
 from ..errors import RunError, as_run_error
 from ..io import local_file
 from ..registry import RUNNERS
-from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
-from .dataset_checks import check_data, check_evaluation, reading
 from .errors import run_errors
 from .normalization import warn_of_normalization
 
@@ -25,7 +24,7 @@ class Runner(_Runner):
     - A checkpoint to test or to resume must hold the whole model, one to train from a part of it.
     - Unreadable images and labels of classes that do not exist are named: see `check_pipelines`.
     - A data set must have images and the classes of the model's heads, of its annotations and of the tested checkpoint.
-      The evaluator must be able to measure it: see `dataset_checks`.
+      The evaluator must be able to measure it: see `daga_mm.datasets.checks`.
     - A full disk and a killed worker of a data loader are reported as such, not as errors of the program.
     - An error in one process ends all processes with its message.
 

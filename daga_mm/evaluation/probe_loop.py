@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
-from ..engine import as_run_error
+from ..errors import as_run_error
 from .feature_bank import FeatureBank, describe
 from .ranks import on_rank_zero
 from .weights import probed_backbone, refuse_fresh_adapters

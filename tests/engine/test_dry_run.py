@@ -10,7 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.visualization import Visualizer
 
 from daga_mm.cli.runs import build_runner
-from daga_mm.engine import CheckpointHook, RunError, dry_run
+from daga_mm.engine import CheckpointHook, dry_run
+from daga_mm.errors import RunError
 
 from ..small_runs import TRAINED
 from .toys import toy_runner

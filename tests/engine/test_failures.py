@@ -17,8 +17,9 @@ from mmengine.structures import PixelData
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
-from daga_mm.engine import CheckpointHook, RunError, errors
-from daga_mm.engine.checked_pipeline import CheckedPipeline
+from daga_mm.datasets.checked_pipeline import CheckedPipeline
+from daga_mm.engine import CheckpointHook, errors
+from daga_mm.errors import RunError
 from daga_mm.io import AtomicBackend
 
 from .toys import Do, Line, Points, toy_runner

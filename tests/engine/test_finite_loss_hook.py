@@ -2,7 +2,8 @@
 
 import pytest
 
-from daga_mm.engine import FiniteLossHook, RunError
+from daga_mm.engine import FiniteLossHook
+from daga_mm.errors import RunError
 
 from .toys import Line, toy_runner
 

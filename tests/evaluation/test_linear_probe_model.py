@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from daga_mm.engine import RunError, Runner
+from daga_mm.engine import Runner
+from daga_mm.errors import RunError
 from daga_mm.evaluation import DINOV3_LRS, LinearProbe, LinearProbeMetric
 from daga_mm.evaluation.weights import Replica
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import RunError
+from daga_mm.errors import RunError
 from daga_mm.evaluation import knn_classify, read_bank
 
 from .conftest import BACKBONE, PREPROCESSOR, build_runner, loader

@@ -13,8 +13,9 @@ import torch.multiprocessing as mp
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
-from daga_mm.engine import RunError
-from daga_mm.evaluation import CORRUPTIONS, ImageNetFolders, mean_corruption_error, wnids
+from daga_mm.datasets import wnids
+from daga_mm.errors import RunError
+from daga_mm.evaluation import CORRUPTIONS, mean_corruption_error
 from daga_mm.evaluation.corruption_error import CORRUPTION_GROUPS
 
 from .conftest import BACKBONE, PREPROCESSOR, build_runner
@@ -242,19 +243,3 @@ def test_daga_without_trained_weights_is_refused(run):
 def test_nothing_to_measure_is_refused(run):
     with pytest.raises(ValueError, match='nothing to measure: give one of imagenet_c, imagenet_a, imagenet_r'):
         run(imagenet_c=None, imagenet_a=None, imagenet_r=None)
-
-
-def test_folders_are_labelled_by_their_wordnet_ids(trees, tmp_path):
-    data = ImageNetFolders(str(trees / 'val'))
-    assert [data.get_data_info(i)['gt_label'] for i in range(4)] == [5, 300, 301, 999]
-    assert len(wnids()) == 1000 and list(wnids()) == sorted(wnids()) and wnids()[0] == 'n01440764'
-    for subset in ('imagenet_a', 'imagenet_r'):
-        assert len(wnids(subset)) == 200 and set(wnids(subset)) < set(wnids())
-    (tmp_path / 'x/n00000000').mkdir(parents=True)
-    with pytest.raises(ValueError, match='no class of ImageNet: n00000000'):
-        ImageNetFolders(str(tmp_path / 'x'))
-    (tmp_path / 'y/n01440764').mkdir(parents=True)
-    with pytest.raises(ValueError, match='no images in'):
-        ImageNetFolders(str(tmp_path / 'y'))
-    with pytest.raises(FileNotFoundError, match='no folder'):
-        ImageNetFolders(str(tmp_path / 'z'))

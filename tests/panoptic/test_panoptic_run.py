@@ -12,9 +12,9 @@ from mmengine.structures import PixelData
 
 from daga_mm.cli.config import load_config
 from daga_mm.cli.data import require_data
-from daga_mm.engine import RunError, dry_run
+from daga_mm.engine import dry_run
 from daga_mm.engine.errors import run_errors
-from daga_mm.errors import PANOPTICAPI
+from daga_mm.errors import PANOPTICAPI, RunError
 
 from ..configs.shrink import shrink
 from ..conftest import REPOSITORY, write_trunk

@@ -67,7 +67,7 @@ def find_images(places: list[Path]) -> dict[str, Path]:
         FileNotFoundError: There is none at one of the places.
         ValueError: Two images have one name.
     """
-    from daga_mm.engine import IMAGES
+    from daga_mm.datasets import IMAGES
 
     found: dict[str, Path] = {}
     for place in places:
@@ -89,7 +89,7 @@ def read_image(path: Path, size: int | None) -> 'np.ndarray':
     """
     import cv2
 
-    from daga_mm.engine import image_fault
+    from daga_mm.datasets import image_fault
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
