@@ -23,7 +23,7 @@ from mmengine.registry import Registry
 
 DEPTH = ['daga_mm.depth'] if find_spec('mmseg') else []
 CAMVID = ['daga_mm.datasets.camvid'] if find_spec('mmseg') else []
-PANOPTIC = ['daga_mm.panoptic'] if find_spec('mmdet') else []
+PANOPTIC = ['daga_mm.visualization.panoptic_visualizer'] if find_spec('mmdet') else []
 
 
 def _child(parent: Registry, *locations: str) -> Registry:

@@ -16,10 +16,10 @@ from daga_mm.engine import dry_run
 from daga_mm.engine.errors import run_errors
 from daga_mm.errors import PANOPTICAPI, RunError
 
-from ..configs.shrink import shrink
-from ..conftest import REPOSITORY, write_trunk
-from ..tools.conftest import call, load_converter
-from .scenes import panoptic_options, write_panoptic
+from .configs.shrink import shrink
+from .conftest import REPOSITORY, write_trunk
+from .panoptic_scenes import panoptic_options, write_panoptic
+from .tools.conftest import call, load_converter
 
 CONFIG = REPOSITORY / 'configs/mmdet/mask2former_daga-vits16_vitadapter_8xb2-ms-3x_coco-panoptic.py'
 
