@@ -35,9 +35,9 @@ from demo.scenes import write_ade20k, write_coco, write_nyu
 
 from .configs.shrink import shrink
 from .conftest import REPOSITORY, TINY, daga
-from .engine.toys import Line
 from .test_io import Call
 from .tools.conftest import call, load_converter, load_tool
+from .toys import Line
 
 CONFIGS = {
     'cls': 'mmpretrain/image-classifier_daga-vits16_linear_8xb128-30e_cifar10.py',

@@ -43,7 +43,7 @@ ROOMS = {
     'visualization': {'adapters', 'backbones', 'engine', 'io', 'layers', 'registry'},
     'depth': {'compat', 'layers', 'registry'},
     'datasets': {'backbones', 'compat', 'errors', 'registry'},
-    'cli': {'engine', 'errors'},
+    'cli': {'backbones', 'engine', 'errors', 'io'},
     'apis': {'backbones', 'cli', 'datasets', 'depth', 'engine', 'errors', 'io', 'layers'},
 }
 # What tools import before their arguments are read: help and argument errors come at once.

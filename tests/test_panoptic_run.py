@@ -12,8 +12,8 @@ from mmengine.structures import PixelData
 
 from daga_mm.cli.config import load_config
 from daga_mm.cli.data import require_data
-from daga_mm.engine import dry_run
-from daga_mm.engine.errors import run_errors
+from daga_mm.cli.dry_run import dry_run
+from daga_mm.engine.run_errors import run_errors
 from daga_mm.errors import PANOPTICAPI, RunError
 
 from .configs.shrink import shrink

@@ -1,17 +1,16 @@
-"""What training and testing need beyond mmengine: parameter groups, runs that survive, launchers."""
+"""What training and testing need beyond mmengine: the runner, its hooks, parameter groups."""
 
-from .bfloat16 import BFloat16OptimWrapper
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .checkpoint_fit import require_fit
 from .checkpoint_hook import CheckpointHook
-from .dry_run import dry_run
-from .errors import panoptic_errors
-from .exact_resume import ExactResumeHook
+from .cpu_data_parallel import CPUDataParallel
+from .exact_resume_hook import ExactResumeHook
 from .finite_loss_hook import FiniteLossHook
-from .launch import CPUDataParallel, join_processes
 from .normalization import warn_of_normalization
 from .optim_constructor import DAGAOptimWrapperConstructor
 from .parameters import build_on_meta, count_parameters
-from .provenance import ProvenanceHook
+from .provenance_hook import ProvenanceHook
+from .run_errors import panoptic_errors
 from .runner import Runner
 from .token_cache_hook import TokenCacheHook
 
@@ -27,8 +26,6 @@ __all__ = [
     'TokenCacheHook',
     'build_on_meta',
     'count_parameters',
-    'dry_run',
-    'join_processes',
     'panoptic_errors',
     'require_fit',
     'warn_of_normalization',

@@ -15,9 +15,9 @@ from ..backbones.checkpoints import SCHEMA
 from ..errors import RunError
 from ..io import UNFINISHED, AtomicBackend
 from ..registry import HOOKS
-from .errors import last_good
-from .exact_resume import share_buffers
-from .provenance import fingerprints
+from .exact_resume_hook import share_buffers
+from .provenance_hook import fingerprints
+from .run_errors import last_good
 
 
 @HOOKS.register_module()

@@ -13,8 +13,8 @@ from ..errors import RunError, as_run_error
 from ..io import local_file
 from ..registry import RUNNERS
 from .checkpoint_fit import require_fit, require_resumable
-from .errors import run_errors
 from .normalization import warn_of_normalization
+from .run_errors import run_errors
 
 
 @RUNNERS.register_module()

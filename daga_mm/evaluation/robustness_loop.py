@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from ..backbones import DAGAViT, unwrap
 from ..backbones.checkpoints import fingerprint
 from ..datasets import wnids
-from ..engine.provenance import fingerprints
+from ..engine.provenance_hook import fingerprints
 from ..errors import as_run_error
 from ..io import AtomicBackend
 from ..registry import LOOPS

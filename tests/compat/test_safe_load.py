@@ -8,7 +8,8 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
 import daga_mm.compat  # noqa: F401
-from tests.test_io import CODE, Call
+
+from ..test_io import CODE, Call
 
 RESUME = """
 import pickle, sys

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from daga_mm.datasets.checked_pipeline import CheckedPipeline
-from daga_mm.engine import CheckpointHook, errors
+from daga_mm.engine import CheckpointHook, run_errors
 from daga_mm.errors import RunError
 from daga_mm.io import AtomicBackend
 
-from .toys import Do, Line, Points, toy_runner
+from ..toys import Do, Line, Points, toy_runner
 
 
 def files(folder: Path) -> list[str]:
@@ -149,15 +149,15 @@ def handle_signal() -> None:
 
 
 def test_the_signal_of_a_lost_worker_may_arrive_while_an_error_is_examined(monkeypatch):
-    causes = errors._causes
+    causes = run_errors._causes
 
     def interrupted(error):
-        monkeypatch.setattr(errors, '_causes', causes)
+        monkeypatch.setattr(run_errors, '_causes', causes)
         handle_signal()
 
-    monkeypatch.setattr(errors, '_causes', interrupted)
+    monkeypatch.setattr(run_errors, '_causes', interrupted)
     killed = pytest.raises(RunError, match=r'worker \(pid 7\) is killed by signal: Killed\. Most often')
-    with killed, errors.loader_errors():
+    with killed, run_errors.loader_errors():
         raise ConnectionResetError(104, 'Connection reset by peer')
 
 
@@ -168,7 +168,7 @@ def test_a_worker_whose_error_says_nothing_of_it_is_named_by_its_exit_code(monke
     loader = DataLoader(Points(), num_workers=1)
     with (
         pytest.raises(RunError, match=r'worker \(pid \d+\) ended with exit code -9\. Most often'),
-        errors.loader_errors(),
+        run_errors.loader_errors(),
     ):
         batches = iter(loader)
         monkeypatch.setattr(batches._data_queue, 'get', cut_off)
@@ -179,7 +179,7 @@ def test_a_worker_whose_error_says_nothing_of_it_is_named_by_its_exit_code(monke
 
 
 def test_an_error_that_names_a_worker_is_not_one_of_a_lost_worker():
-    with pytest.raises(ValueError, match='^DataLoader worker'), errors.loader_errors():
+    with pytest.raises(ValueError, match='^DataLoader worker'), run_errors.loader_errors():
         raise ValueError('DataLoader worker (pid 7) is killed')
 
 

@@ -5,7 +5,7 @@ import pytest
 from daga_mm.engine import FiniteLossHook
 from daga_mm.errors import RunError
 
-from .toys import Line, toy_runner
+from ..toys import Line, toy_runner
 
 
 def test_a_run_that_learns_nothing_any_more_is_stopped_and_told_where_it_began(tmp_path):

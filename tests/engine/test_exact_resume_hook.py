@@ -10,7 +10,7 @@ from torch.utils.data import BatchSampler
 from daga_mm.datasets import DefaultSampler, InfiniteSampler
 from daga_mm.engine import CheckpointHook, ExactResumeHook, Runner
 
-from .toys import NUMBERS, Better, Line, Points
+from ..toys import NUMBERS, Better, Line, Points
 
 
 class Batches(Hook):

@@ -9,12 +9,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.visualization import Visualizer
 
+from daga_mm.cli.dry_run import dry_run
 from daga_mm.cli.runs import build_runner
-from daga_mm.engine import CheckpointHook, dry_run
+from daga_mm.engine import CheckpointHook
 from daga_mm.errors import RunError
 
 from ..small_runs import TRAINED
-from .toys import toy_runner
+from ..toys import toy_runner
 
 
 class ToyVisualizationHook(Hook):
