@@ -292,38 +292,6 @@ def test_options_that_are_none(arguments, message, capsys):
 # -- what a run reads, before it starts -------------------------------------------------------------------------------
 
 
-def without(task: str, name: str) -> Callable[[Place], Any]:
-    def mistake(place: Place) -> None:
-        root = place.copy(task)
-        shutil.rmtree(root / name) if (root / name).is_dir() else (root / name).unlink()
-        require_data(place.config(task, root), 'train', 'val')
-
-    return mistake
-
-
-def annotations(content: Callable[[bytes], bytes]) -> Callable[[Place], Any]:
-    def mistake(place: Place) -> None:
-        root = place.copy('det')
-        path = root / 'annotations/instances_train2017.json'
-        path.write_bytes(content(path.read_bytes()))
-        require_data(place.config('det', root), 'train', 'val')
-
-    return mistake
-
-
-def batch(size: Any) -> Callable[[Place], Any]:
-    return lambda place: require_data(place.config(**{'train_dataloader.batch_size': size}), 'train')
-
-
-def renamed(folder: str) -> Callable[[Place], Any]:
-    def mistake(place: Place) -> None:
-        root = place.copy('cls')
-        (root / folder).rename(root / folder / '../x')
-        require_data(place.config('cls', root), 'train', 'test')
-
-    return mistake
-
-
 BEFORE: Mistakes = {
     **{f'{task}: nothing wrong': (lambda p, t=task: require_data(p.config(t), 'train', 'val', 'test'), WORKS) for task in CONFIGS},
     'on another machine': (
@@ -331,21 +299,6 @@ BEFORE: Mistakes = {
     'a wrong data root': (
         lambda p: require_data(p.config('seg', Path('/nowhere')), 'train'),
         'no data set at /nowhere: --cfg-options ade20k_root=PATH or ADE20K_ROOT=PATH names its place'),
-    'no folder of images': (without('seg', 'images/training'), 'no folder .*/seg/images/training'),
-    'no folder of maps': (without('depth', 'annotations/train'), 'no folder .*/depth/annotations/train'),
-    'no annotation file': (without('det', 'annotations/instances_train2017.json'), 'no annotation file .*train2017.json'),
-    'half of the annotations': (annotations(lambda c: c[: len(c) // 2]), 'train2017.json is no JSON, or only a part of one'),
-    'a web page for annotations': (annotations(lambda c: b'<html>'), 'train2017.json is no JSON'),
-    'no annotations': (annotations(lambda c: b''), 'train2017.json is no JSON'),
-    'no images in a batch': (batch(0), 'train_dataloader.batch_size is 0, expected a positive integer'),
-    'a negative batch': (batch(-2), 'train_dataloader.batch_size is -2'),
-    'half an image in a batch': (batch(1.5), 'train_dataloader.batch_size is 1.5'),
-    'more class folders than classes': (
-        lambda p: require_data(p.config(**{'model.head.num_classes': 9}), 'train'), 'has 10 classes, the model 9'),
-    'folders of other classes in the test': (renamed('test/class3'), r'/test and .*/train have other classes.*class3, x'),
-    'the best of more classes than there are': (
-        lambda p: require_data(p.config(**{'val_evaluator.topk': (1, 11)}), 'val'),
-        r'val_evaluator.topk asks for the best 11 of 10 classes: --cfg-options val_evaluator.topk="\(1,\)"'),
     'a work dir in a file': (
         lambda p: require_work_dir(Config(dict(work_dir=str(p.file('file') / 'run')))),
         r'nothing can be written to .*file/run \(Not a directory\): name another folder, --work-dir'),
@@ -458,6 +411,14 @@ def nameless(root: Path, config: Any) -> None:
     config.val_dataloader.dataset.type = 'BaseSegDataset'
 
 
+def best_of_eleven(root: Path, config: Any) -> None:
+    config.val_evaluator.topk = (1, 11)
+
+
+def half(root: Path) -> None:
+    halved(root / 'annotations/instances_train2017.json')
+
+
 def with_category(name: str, every: bool) -> Callable[[Path], Any]:
     """Give one category of the annotations, or each, a name that is none of COCO's."""
 
@@ -504,6 +465,7 @@ FILES: Mistakes = {
         loader('det', edited(lambda content: content.pop('categories'))), r'train2017.json has no categories, expected'),
     'no boxes in annotations': (
         loader('det', without_field('annotations', 'bbox')), r'train2017.json: annotations have no bbox, expected id, image_id'),
+    'half of the annotations': (loader('det', half), 'train2017.json is not JSON, or only a part of it'),
     'no sizes of images': (loader('det', without_field('images', 'width')), r'train2017.json: images have no width, expected id'),
     'no masks for a mask head': (
         loader('det', without_field('annotations', 'segmentation')),
@@ -520,6 +482,8 @@ FILES: Mistakes = {
         r"CocoMetric: annotation \d+ has no segmentation, which metric=\['bbox', 'segm'\] needs"),
     'classes without names': (
         evaluation('seg', nameless), r'BaseSegDataset has no names of classes, and IoUMetric needs them: .* metainfo=dict\(classes'),
+    'the best of more classes than there are': (
+        evaluation('cls', best_of_eleven), r'Accuracy has topk=\(1, 11\), expected at most 10.* val_evaluator.topk="\(1,\)"'),
     'no workers that could stay': (loader('cls', lambda root: None, **{'train_dataloader.persistent_workers': True}), WORKS),
     'grey': (spoilt('cls', CLASS_IMAGE, pixels((40, 40))), WORKS),
     'with alpha': (spoilt('cls', CLASS_IMAGE, pixels((40, 40, 4))), WORKS),
@@ -542,6 +506,13 @@ def test_boxes_of_no_size_of_nan_and_outside_of_the_image_are_left_out(box, plac
 
 def weights(place: Place, **changes: Any) -> Path:
     return place.saved({'state_dict': place.state(**changes), 'meta': {}})
+
+
+def other_folders(place: Place) -> None:
+    """Train and validate on folders of other classes."""
+    root = place.copy('cls')
+    (root / 'test/class3').rename(root / 'test/x')
+    place.runner(place.config('cls', root)).train()
 
 
 def half_head(place: Place) -> Path:
@@ -595,6 +566,7 @@ CHECKPOINTS: Mistakes = {
         resume(weights), r'model\.pth is not one to resume from: it has no optimizer, .*load_from=.*without --resume'),
     'a head for fewer classes': (
         lambda p: p.train(**{'model.head.num_classes': 9}), 'CustomDataset has 10 classes, model.head 9: set num_classes'),
+    'folders of other classes in the validation': (other_folders, 'trained on other classes than those of .*/test: what differs is class3, x'),
     'no weights at all': (
         lambda p: p.train(**{'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='nowhere.pth', _delete_=True)}),
         r'no weights at nowhere\.pth.*docs/weights\.md'),

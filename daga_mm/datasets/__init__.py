@@ -5,7 +5,8 @@
 
 from .. import compat  # noqa: F401  before mmseg is imported in camvid, which imports mmcv.ops
 from .checked_pipeline import IMAGES, check_pipelines, classes_of, image_fault
-from .checks import check_data, check_evaluation, reading
+from .checks import check_data, check_evaluation, require_same_classes
+from .coco_files import reading
 from .imagenet_folders import ImageNetFolders, wnids
 from .samplers import DefaultSampler, InfiniteSampler, set_seed
 
@@ -20,6 +21,7 @@ __all__ = [
     'classes_of',
     'image_fault',
     'reading',
+    'require_same_classes',
     'set_seed',
     'wnids',
 ]

@@ -10,8 +10,7 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 from pycocotools.coco import COCO
 
-from daga_mm.datasets import checks
-from daga_mm.datasets.checks import check_data, reading
+from daga_mm.datasets import check_data, checks, coco_files, reading
 from daga_mm.errors import RunError
 
 
@@ -19,7 +18,8 @@ from daga_mm.errors import RunError
 def warnings(monkeypatch):
     """The warnings of the checks."""
     found: list[str] = []
-    monkeypatch.setattr(checks, 'print_log', lambda message, *args: found.append(message))
+    for module in (checks, coco_files):
+        monkeypatch.setattr(module, 'print_log', lambda message, *args: found.append(message))
     return found
 
 
@@ -112,9 +112,9 @@ def test_what_panoptic_annotations_lack_is_named():
         images=[dict(id=1, file_name='a.jpg', width=2, height=2)],
         annotations=[dict(image_id=1, file_name='a.png', segments_info=[segment])],
     )
-    assert '_: segments_info have no bbox, expected id, category_id, bbox' in checks._missing_field('_', content)
+    assert '_: segments_info have no bbox, expected id, category_id, bbox' in coco_files._missing_field('_', content)
     segment['bbox'] = [0, 0, 2, 2]
-    assert checks._missing_field('_', content) is None
+    assert coco_files._missing_field('_', content) is None
 
 
 def test_auxiliary_heads_may_have_fewer_classes(warnings):
