@@ -163,6 +163,7 @@ def test_unreadable_files_say_what_they_are(official, tmp_path):
         'page.pth': (b'<!DOCTYPE html><html>Sign in</html>', 'web page'),
         'pointer.pth': (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git lfs pull'),
         'list.pth': ([1, 2], 'no state dict'),
+        'numbers.pth': ({'epoch': 3}, 'no state dict of tensors'),
         'code.pth': (pickle.dumps({'a': Bomb()}), 'code.pth was not loaded'),
     }
     torch.save(official, tmp_path / 'whole.pth')
@@ -175,8 +176,9 @@ def test_unreadable_files_say_what_they_are(official, tmp_path):
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
         with pytest.raises(ValueError, match=message):
             read_weights(path)
-    with pytest.raises(FileNotFoundError, match=r'no weights at .*nowhere.pth.*docs/weights.md'):
-        read_weights(tmp_path / 'nowhere.pth')
+    for absent in (tmp_path / 'nowhere.pth', tmp_path):
+        with pytest.raises(FileNotFoundError, match=f'no weights at {absent}.*docs/weights.md'):
+            read_weights(absent)
     with pytest.raises(ValueError, match='download the weights first'):
         read_weights('https://example.org/dinov3.pth')
 
