@@ -60,7 +60,7 @@ def test_calls_are_refused_and_named(name, zipped, tmp_path):
     payload, asked_for = CALLS[name]
     path = tmp_path / 'model.pth'
     torch.save({'state_dict': {'weight': torch.ones(2), 'extra': payload}}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=rf'model\.pth was not loaded: it asks for {asked_for},') as caught:
+    with pytest.raises(ValueError, match=rf'model\.pth .* {asked_for},') as caught:
         load_checkpoint_file(path)
     assert_no_bad_advice(caught)
     allow_mmengine_checkpoints()
@@ -73,7 +73,7 @@ def test_calls_are_refused_and_named(name, zipped, tmp_path):
 def test_plain_pickles_are_refused(protocol, tmp_path):
     path = tmp_path / 'model.pkl'
     path.write_bytes(pickle.dumps({'a': Call(exec, CODE)}, protocol=protocol))
-    with pytest.raises(ValueError, match=r'model\.pkl was not loaded: it (asks for exec|is damaged)') as caught:
+    with pytest.raises(ValueError, match=r'model\.pkl .*(exec|damaged)') as caught:
         load_checkpoint_file(path)
     assert_no_bad_advice(caught)
 

@@ -50,9 +50,7 @@ def test_annotations_of_other_classes_are_refused(coco, tmp_path, monkeypatch):
     """COCO's own 133 classes, and a file with a few things and `other`."""
     monkeypatch.setenv('COCO_ROOT', str(coco))
     config = shrink(load_config(CONFIG, {'log_level': 'WARNING', 'train_dataloader.num_workers': 0}, str(tmp_path)))
-    with pytest.raises(
-        RunError, match=r'panoptic_train2017\.json has segments of other, which is not among the classes'
-    ):
+    with pytest.raises(RunError, match=r'panoptic_train2017\.json has segments of other'):
         RUNNERS.build(config).train()
 
 

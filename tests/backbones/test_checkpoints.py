@@ -96,7 +96,7 @@ def test_our_own_checkpoint_brings_trunk_and_adapters(tiny, images, tmp_path):
     with trained.without_adapters():
         assert torch.equal(plain(images)[-1], trained(images)[-1])
     fewer = DAGAViT(TINY, adapter=daga((0,)), init_cfg=init_cfg)
-    with pytest.raises(ValueError, match='adapters in .*epoch_1.pth are not those of this config, daga'):
+    with pytest.raises(ValueError, match='epoch_1.pth .*daga'):
         fewer.init_weights()
 
 
@@ -117,7 +117,7 @@ def test_biases_are_never_lost_silently(official):
     with pytest.raises(ValueError, match=r'qkv biases that are not zero.*_qkvb'):
         load_trunk(build_trunk(NO_BIAS), official, 'a test')
     unmasked = {k: torch.ones_like(v) if k.endswith('bias_mask') else v for k, v in official.items()}
-    with pytest.raises(ValueError, match=r"key biases that are not zero.*source='dinov3'"):
+    with pytest.raises(ValueError, match="key biases.*source='dinov3'"):
         load_trunk(build_trunk(TINY), unmasked, 'a test')
 
 

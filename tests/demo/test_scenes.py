@@ -338,6 +338,6 @@ def test_an_error_midway_leaves_nothing(tmp_path, monkeypatch):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match='expected 1 or more per split in nyu'):
         WRITERS['nyu'](tmp_path / 'nyu', 1, 0)
-    with pytest.raises(ValueError, match=f'expected {len(CLASSES)} or more per split in imagenet'):
+    with pytest.raises(ValueError, match=f'expected {len(CLASSES)} .*imagenet'):
         WRITERS['imagenet'](tmp_path / 'imagenet', 100, len(CLASSES) - 1)
     assert not any(tmp_path.iterdir())

@@ -28,5 +28,5 @@ def test_one_accident_is_no_reason_to_stop(tmp_path):
 
 
 def test_patience_is_a_number_of_steps():
-    with pytest.raises(ValueError, match='patience is a number of steps, 1 or more, not 0'):
+    with pytest.raises(ValueError, match='patience'):
         FiniteLossHook(patience=0)

@@ -72,14 +72,12 @@ def test_a_bank_under_another_banks_name_is_refused(runner, cache, tmp_path):
     other.mkdir()
     for path in (train, test):
         (other / path.name).write_bytes(test.read_bytes())
-    with pytest.raises(
-        RunError, match=r'(?s)train-29-\w+.safetensors is not the bank.*images: 15 in the file, 29 asked'
-    ):
+    with pytest.raises(RunError, match=r'(?s)train-29-\w+.safetensors .*images.* 15 .* 29'):
         runner(KNN | dict(cache_dir=str(other))).test()
 
 
 def test_more_classes_than_the_config_knows_are_refused(runner):
-    with pytest.raises(RunError, match='up to 13, which makes 14 classes, but num_classes of KNNLoop is 10'):
+    with pytest.raises(RunError, match='14 classes, .*num_classes of KNNLoop is 10'):
         runner(KNN | dict(num_classes=10)).test()
 
 
@@ -96,7 +94,7 @@ def test_few_classes_have_no_top5(runner, imagenet, cache, tmp_path):
 
 
 def test_an_evaluator_is_refused(runner):
-    with pytest.raises(ValueError, match=r'KNNLoop measures by itself: test_evaluator=\[\], not'):
+    with pytest.raises(ValueError, match=r'test_evaluator=\[\]'):
         runner(KNN, test_evaluator=dict(type='Accuracy')).test()
 
 

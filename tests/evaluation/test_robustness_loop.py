@@ -218,7 +218,7 @@ def test_other_weights_or_images_are_measured_anew(run, trees, tmp_path):
 
 
 def test_other_logits_are_refused(run):
-    with pytest.raises(RunError, match=r'gives \(2, 1001\), not logits \(images, 1000\)'):
+    with pytest.raises(RunError, match=r'\(2, 1001\).*1000'):
         run(dict(num_classes=1001))
 
 
@@ -226,7 +226,7 @@ def test_what_can_not_be_judged_is_refused(run, tmp_path, monkeypatch):
     outside = next(label for label, wnid in enumerate(wnids()) if wnid not in wnids('imagenet_r'))
     paint(tmp_path / 'r', [outside])
     only_r = dict(imagenet_c=None, imagenet_a=None, imagenet_r=dict(data_root=str(tmp_path / 'r'), pipeline=LOAD))
-    with pytest.raises(RunError, match=rf'image_0.png has label {outside}, which is no class of imagenet_r'):
+    with pytest.raises(RunError, match=rf'image_0.png .*{outside}.*imagenet_r'):
         run(**only_r)
     forward = ColourReader.forward
     monkeypatch.setattr(ColourReader, 'forward', lambda self, *args, **kwargs: forward(self, *args, **kwargs) / 0)
@@ -241,5 +241,5 @@ def test_daga_without_trained_weights_is_refused(run):
 
 
 def test_nothing_to_measure_is_refused(run):
-    with pytest.raises(ValueError, match='nothing to measure: give one of imagenet_c, imagenet_a, imagenet_r'):
+    with pytest.raises(ValueError, match='imagenet_c, imagenet_a, imagenet_r'):
         run(imagenet_c=None, imagenet_a=None, imagenet_r=None)
