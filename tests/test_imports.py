@@ -47,7 +47,7 @@ ROOMS = {
     'apis': {'backbones', 'cli', 'datasets', 'depth', 'engine', 'errors', 'io', 'layers'},
 }
 # What tools import before their arguments are read: help and argument errors come at once.
-LIGHT = ('parser', 'config', 'data', 'errors')
+LIGHT = ('parser', 'config', 'data', 'errors', 'folders')
 
 
 def imports(path):

@@ -2,6 +2,7 @@
 
 - ``parser``: arguments.
 - ``config``: read a config, changed by the command line.
+- ``folders``: folders that a tool makes, whole or absent.
 - ``data``: check the data sets of a config before a run.
 - ``errors``: one line for the user, the traceback in a file.
 - ``runs``: device, mixed precision and runner, as the command line asks for them.

@@ -187,7 +187,7 @@ def test_what_broke_off_is_made_anew(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, 'imencode', encode)
     assert call(cifar, path, out) is None
     assert len(list(out.rglob('*.png'))) == 40 and {p.name for p in tmp_path.iterdir()} == {path.name, 'out'}
-    assert call(cifar, path, out) == f'{out} is there already: name another folder, or move it away'
+    assert call(cifar, path, out) == f'{out} exists: name another folder, or move it away'
 
 
 def test_a_classifier_trains_and_is_evaluated_on_what_was_written(archive, tmp_path):
@@ -269,14 +269,18 @@ def test_the_tree_depends_on_the_seed_alone_and_is_gone_on_with(clean, tmp_path,
 
 def test_trees_are_not_mixed(clean, tmp_path, library):
     images = imagenet_c.find_images(clean)
-    imagenet_c.claim(tmp_path / 'out', 0, images)
-    imagenet_c.claim(tmp_path / 'out', 0, images)
+
+    def claim(folder, seed, images):
+        imagenet_c.claim(folder, imagenet_c.describe(seed, images))
+
+    claim(tmp_path / 'out', 0, images)
+    claim(tmp_path / 'out', 0, images)
     with pytest.raises(FileExistsError, match=r'\(seed 0\)'):
-        imagenet_c.claim(tmp_path / 'out', 1, images)
+        claim(tmp_path / 'out', 1, images)
     with pytest.raises(FileExistsError, match=r'\(images [0-9a-f]{16}\)'):
-        imagenet_c.claim(tmp_path / 'out', 0, images[1:])
+        claim(tmp_path / 'out', 0, images[1:])
     with pytest.raises(FileExistsError, match='was not made by this tool'):
-        imagenet_c.claim(clean, 0, images)
+        claim(clean, 0, images)
 
 
 def test_images_that_would_become_one_are_named(clean):
