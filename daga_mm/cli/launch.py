@@ -24,8 +24,8 @@ STARTERS = {
 def join_processes(config: Config, launcher: str) -> None:
     """On a machine without an accelerator, join the launcher's other processes, and prepare the config for it.
 
-    mmengine's Runner leaves a process group alone that exists. With an accelerator, or without a launcher, nothing is
-    done here: mmengine does it over NCCL. ``env_cfg.dist_cfg.timeout`` is for how many seconds a process waits for
+    A Runner uses an existing process group. With an accelerator, or without a launcher, nothing is done here: the
+    Runner joins the processes over NCCL. ``env_cfg.dist_cfg.timeout`` is for how many seconds a process waits for
     another one.
 
     Args:

@@ -31,7 +31,7 @@ class CheckpointHook(_CheckpointHook):
         interval: Epochs or iterations from one checkpoint to the next.
         trained_only: Leave a frozen trunk out. Such a checkpoint names its trunk, loads it from the backbone's
             ``init_cfg`` or from where it was, and refuses any other.
-        **kwargs: Of mmengine's CheckpointHook: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
+        **kwargs: Of `mmengine.hooks.CheckpointHook`: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
 
     Raises:
         RunError: A checkpoint could not be written, its weights are not finite, or no metric has the name of

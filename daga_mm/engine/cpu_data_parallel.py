@@ -17,8 +17,8 @@ class CPUDataParallel(MMDistributedDataParallel):
 
     Args:
         module: The model.
-        device_ids: mmengine's; not used.
-        **kwargs: As for mmengine's MMDistributedDataParallel.
+        device_ids: Ignored.
+        **kwargs: As for `MMDistributedDataParallel`.
     """
 
     def __init__(self, module: nn.Module, device_ids: Any = None, **kwargs: Any) -> None:

@@ -62,7 +62,7 @@ class Runner(_Runner):
             return checkpoint
 
     def load_or_resume(self) -> None:
-        """mmengine's, with a warning of images that are normalised unlike those of the trunk's pretraining."""
+        """Load or resume, and warn of images that are normalised unlike those of the trunk's pretraining."""
         loads = not self._has_loaded
         super().load_or_resume()
         if loads:
