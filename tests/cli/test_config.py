@@ -5,11 +5,10 @@ import sys
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 from daga_mm.cli.config import load_config, path_defaults, path_names, variable_environment
 
-from ..conftest import REPOSITORY, TINY
+from ..conftest import REPOSITORY
 
 CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
@@ -132,12 +131,6 @@ def test_options_of_an_adapter_that_is_not_there_are_refused():
     frozen = REPOSITORY / 'configs/mmseg/fcn_frozen-vitb16_linear_8xb2-40k_ade20k-512x512.py'
     with pytest.raises(ValueError, match=r'adapter\.rank.*model\.backbone\.adapter=NAME'):
         load_config(frozen, {f'{ADAPTER}.rank': 4})
-
-
-def test_a_config_of_full_fine_tuning_refuses_an_adapter():
-    config = load_config(FULL, {ADAPTER: 'lora', 'model.backbone.arch': TINY})
-    with pytest.raises(ValueError, match='frozen=False'):
-        MODELS.build(config.model.backbone)
 
 
 def test_a_trunk_with_other_patches_changes_what_depends_on_them():

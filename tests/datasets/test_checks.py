@@ -5,12 +5,15 @@ from types import SimpleNamespace
 import mmseg.models  # noqa: F401 (registers them)
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import PixelData
 from pycocotools.coco import COCO
 
 from daga_mm.datasets import check_data, checks, coco_files, reading
+from daga_mm.datasets.checked_pipeline import CheckedPipeline
 from daga_mm.errors import RunError
 
 
@@ -156,3 +159,11 @@ def test_errors_of_other_causes_are_not_renamed():
         with pytest.raises(type(error)) as caught, reading({}):
             raise error
         assert caught.value is error
+
+
+def test_maps_beside_boxes_are_not_looked_at():
+    """mmdet's, of panoptic sets: their labels are not those of the boxes."""
+    sample = DetDataSample(gt_sem_seg=PixelData(sem_seg=torch.full((1, 2, 2), 99)))
+    pipeline = Compose([])
+    pipeline.transforms = [lambda data: dict(data, data_samples=sample)]
+    assert CheckedPipeline(pipeline, classes=('chair',))({})['data_samples'] is sample

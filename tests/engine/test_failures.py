@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from mmdet.structures import DetDataSample
-from mmengine.dataset import Compose
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.optim import OptimWrapperDict
-from mmengine.structures import PixelData
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
-from daga_mm.datasets.checked_pipeline import CheckedPipeline
 from daga_mm.engine import CheckpointHook, run_errors
 from daga_mm.errors import RunError
 from daga_mm.io import AtomicBackend
@@ -211,14 +207,6 @@ def test_all_ranks_hear_what_ended_one_of_them(tmp_path):
     assert (tmp_path / 'error0').read_text() == 'rank 1: IndexError: a head of somebody fails'
     last = Path((tmp_path / 'last_checkpoint').read_text())  # the first rank may have saved once more
     assert is_whole(last, int(last.stem.removeprefix('iter_')))
-
-
-def test_maps_beside_boxes_are_not_looked_at():
-    """mmdet's, of panoptic sets: their labels are not those of the boxes."""
-    sample = DetDataSample(gt_sem_seg=PixelData(sem_seg=torch.full((1, 2, 2), 99)))
-    pipeline = Compose([])
-    pipeline.transforms = [lambda data: dict(data, data_samples=sample)]
-    assert CheckedPipeline(pipeline, classes=('chair',))({})['data_samples'] is sample
 
 
 def test_several_optimisers_have_no_rate_to_scale(tmp_path):
