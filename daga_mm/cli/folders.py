@@ -48,7 +48,7 @@ def claim(out: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears when it is complete."""
+    """Write a file that appears when it is complete, one of many: it is not synchronised with the disk by itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.part')
     part.write_bytes(data)
