@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daga_mm.backbones import DAGAViT
+from daga_mm.engine import Runner
 from daga_mm.errors import RunError
 from daga_mm.evaluation import knn_classify, read_bank
 
@@ -91,6 +92,17 @@ def test_few_classes_have_no_top5(runner, imagenet, cache, tmp_path):
         KNN | dict(num_classes=3, train_dataloader=loader(few, 'train')), test_dataloader=loader(few, 'val')
     ).test()
     assert list(metrics) == ['knn/top1_k1', 'knn/top1_k5']
+
+
+def test_folders_of_other_classes_are_refused(imagenet, tmp_path):
+    for split, first in (('train', 0), ('val', 1)):
+        (tmp_path / split).mkdir()
+        for wnid in sorted((imagenet / split).iterdir())[first : first + 3]:
+            (tmp_path / split / wnid.name).symlink_to(wnid)
+    loop = KNN | dict(num_classes=3, train_dataloader=loader(tmp_path, 'train'), cache_dir=str(tmp_path / 'cache'))
+    runner = build_runner(tmp_path / 'run', Runner, test_cfg=loop, test_dataloader=loader(tmp_path, 'val'))
+    with pytest.raises(RunError, match=f'{tmp_path}/val'):
+        assert runner.test_loop
 
 
 def test_an_evaluator_is_refused(runner):
