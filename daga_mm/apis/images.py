@@ -32,6 +32,18 @@ def find_images(path: str | Path) -> list[str]:
     return [str(p) for p in found]
 
 
+def require_names(images: list[str]) -> None:
+    """Refuse images whose pictures would be one file.
+
+    Raises:
+        ValueError: Two differ in their suffix only.
+    """
+    names = [Path(image).stem for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f'several images have one name, and their pictures would be one: {", ".join(twice[:5])}')
+
+
 def is_one(images: Images) -> bool:
     """Whether this is one image, rather than a list or a folder of them."""
     return not isinstance(images, list | tuple) and not (isinstance(images, str | Path) and Path(images).is_dir())
