@@ -11,7 +11,7 @@ import numpy as np
 from plan import HERE, RATES
 from results import Results, differences, interval
 
-from daga_mm.engine import AtomicBackend, write_figure
+from daga_mm.io import AtomicBackend, write_figure
 
 PAGES = (HERE.parent / 'docs/benchmark.md', HERE.parent / 'README.md')
 PICTURE = HERE.parent / 'docs/images/benchmark.png'

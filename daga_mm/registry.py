@@ -22,8 +22,8 @@ from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
 DEPTH = ['daga_mm.depth'] if find_spec('mmseg') else []
-MMSEG_DATASETS = ['daga_mm.datasets'] if find_spec('mmseg') else []
-PANOPTIC = ['daga_mm.panoptic'] if find_spec('mmdet') else []
+CAMVID = ['daga_mm.datasets.camvid'] if find_spec('mmseg') else []
+PANOPTIC = ['daga_mm.visualization.panoptic_visualizer'] if find_spec('mmdet') else []
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -38,8 +38,8 @@ OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'daga_mm.engine')
 RUNNERS = _child(MMENGINE_RUNNERS, 'daga_mm.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'daga_mm.evaluation')
 METRICS = _child(MMENGINE_METRICS, 'daga_mm.evaluation', *DEPTH)
-DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.engine')
-DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.evaluation', *DEPTH, *MMSEG_DATASETS)
+DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'daga_mm.datasets')
+DATASETS = _child(MMENGINE_DATASETS, 'daga_mm.datasets', *CAMVID, *DEPTH)
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, *DEPTH)
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, *PANOPTIC)
 TRUNKS = Registry('trunk', scope='daga_mm', locations=['daga_mm.backbones'])

@@ -26,7 +26,7 @@ from mmengine.runner import Runner, set_random_seed
 from scenes import write_nyu
 
 from daga_mm.cli.config import load_config
-from daga_mm.engine import AtomicBackend, write_figure
+from daga_mm.io import AtomicBackend, write_figure
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'depth_scenes.py'

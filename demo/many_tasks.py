@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib
 
 matplotlib.use('Agg')
@@ -22,16 +23,25 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from mmengine.runner import Runner
 from scenes import render_scene, write_ade20k, write_coco, write_nyu
-from scenes.preview import class_colours
+from scenes.labels import CEILING, FLOOR, WALL
 
 from daga_mm.apis import Result, load_tasks
 from daga_mm.cli.config import load_config
-from daga_mm.engine import write_figure
+from daga_mm.io import write_figure
 
 HERE = Path(__file__).parent
 DATA = {'segment': ('ade20k', write_ade20k), 'detect': ('coco', write_coco), 'depth': ('nyu', write_nyu)}
 SIZE = (144, 192)  # height and width of the scenes that the models were trained on
 WHITE = dict(facecolor='white', alpha=0.8, edgecolor='none', pad=1.5)
+
+
+def class_colours(ids: np.ndarray) -> np.ndarray:
+    """(…, 3) uint8 RGB, one colour per id, the same in every picture; 0 is dark grey."""
+    steps = np.arange(256)
+    hsv = np.stack([steps * 111 % 180, 120 + steps * 29 % 110, 150 + steps * 53 % 106], axis=-1).astype(np.uint8)
+    table = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    table[[0, WALL, FLOOR, CEILING]] = [[45] * 3, [128, 124, 118], [92, 76, 64], [176, 176, 168]]
+    return table[ids.astype(np.int64) % 256]
 
 
 def train(name: str, data: Path, folder: Path, scenes: int, short: bool) -> tuple[Path, Path]:

@@ -27,7 +27,7 @@ from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config, path_names
 from daga_mm.cli.data import require_data
 from daga_mm.cli.parser import ADAPTER
-from daga_mm.engine import check_pipelines
+from daga_mm.datasets import check_pipelines
 from daga_mm.visualization import AttentionVisHook
 
 from .conftest import REPOSITORY

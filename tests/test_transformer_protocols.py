@@ -9,7 +9,7 @@ from daga_mm.cli.config import load_config
 
 from .configs.shrink import shrink
 from .conftest import REPOSITORY
-from .panoptic.scenes import panoptic_options, write_panoptic
+from .panoptic_scenes import panoptic_options, write_panoptic
 
 SIZE = (150, 114)  # pixels wide and high
 SEEN, PADDED = (300, 228), (320, 256)  # twice that, as the network gets it, and padded to multiples of 32

@@ -50,22 +50,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def require_names(images: list[str]) -> None:
-    """Refuse images whose pictures would be one file.
-
-    Raises:
-        ValueError: Two differ in their suffix only.
-    """
-    names = [Path(image).stem for image in images]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f'several images have one name, and their pictures would be one: {", ".join(twice[:5])}')
-
-
 def main() -> None:
     args = parse_args()
     with one_line_errors(args.traceback):
         from daga_mm.apis import find_images, load
+        from daga_mm.apis.images import require_names
 
         with as_run_error(OSError, ValueError):
             images = find_images(args.images)

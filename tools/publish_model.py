@@ -105,8 +105,8 @@ def main() -> None:
         from safetensors.torch import save
 
         from daga_mm.apis.published import model_card, read_metrics, shareable
-        from daga_mm.compat import load_checkpoint_file
-        from daga_mm.engine import AtomicBackend, build_on_meta, count_parameters, require_fit
+        from daga_mm.engine import build_on_meta, count_parameters, require_fit
+        from daga_mm.io import AtomicBackend, load_checkpoint_file
 
         model = build_on_meta(config)
         with as_run_error(OSError, ValueError):

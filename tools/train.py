@@ -101,8 +101,8 @@ def main() -> None:
             config, made = prepare(args)
         from mmengine.dist import is_main_process
 
+        from daga_mm.cli.dry_run import dry_run
         from daga_mm.cli.runs import build_runner
-        from daga_mm.engine import dry_run
 
         if args.dry_run:
             try:

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.progress import track
 
-from ..engine import IMAGES, AtomicBackend, image_fault
+from ..datasets import IMAGES, image_fault
 from ..errors import RunError
+from ..io import AtomicBackend
 
 Images = str | Path | np.ndarray | Image.Image | Sequence[Any]
 Source = str | np.ndarray  # a file, or (H, W, 3), uint8, BGR: what OpenMMLab's inferencers take
@@ -30,6 +31,18 @@ def find_images(path: str | Path) -> list[str]:
     if not found:
         raise FileNotFoundError(f'no image at {path}; folders are searched for {", ".join(IMAGES)}')
     return [str(p) for p in found]
+
+
+def require_names(images: list[str]) -> None:
+    """Refuse images whose pictures would be one file.
+
+    Raises:
+        ValueError: Two differ in their suffix only.
+    """
+    names = [Path(image).stem for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f'several images have one name, and their pictures would be one: {", ".join(twice[:5])}')
 
 
 def is_one(images: Images) -> bool:

@@ -15,7 +15,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from ..engine import AtomicBackend, panoptic_errors, require_fit, warn_of_normalization
+from ..engine import panoptic_errors, require_fit, warn_of_normalization
+from ..io import AtomicBackend
 from .drawing import draw_instances, draw_segmentation
 from .images import Source, write_image
 from .tiling import Predict, as_dict, detect_in_tiles, encode_instances, segment_in_tiles

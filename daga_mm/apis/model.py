@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..cli.config import load_config, require_checkpoint, variable_environment
 from ..cli.runs import chosen_device
-from ..engine import image_fault
+from ..datasets import image_fault
 from ..errors import RunError
 from .images import Images, Source, as_list, as_source, in_batches, is_one, read_image, write_image
 from .inferencers import Inferencer, Size, kind_of, plain

@@ -1,5 +1,6 @@
 """DAGAViT, and the trunks and weight files that it adapts."""
 
+from .. import compat  # noqa: F401  mmengine then loads checkpoints of a DAGAViT safely
 from .daga_vit import DAGAViT
 from .dinov3_trunk import DINOv3Trunk
 from .lookup import find_backbones, unwrap

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..compat import load_checkpoint_file
+from ..io import load_checkpoint_file
 from .trunk import Trunk
 
 SCHEMA = 1  # version of that layout, in the metadata of checkpoints

@@ -15,7 +15,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 class _Options(argparse.Action):
-    """NAME=VALUE pairs as a dict, values as mmengine's ``DictAction`` reads them."""
+    """NAME=VALUE pairs as a dict, values as `mmengine.config.DictAction` reads them."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -116,7 +116,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """What a run through mmengine's Runner takes: where its files go, and who started it."""
+    """What a run takes: where its files go, and who started it."""
     parser.add_argument('--work-dir', help='where logs and results go (default: work_dirs/CONFIG or CONFIG_ADAPTER)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)

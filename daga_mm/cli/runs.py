@@ -7,9 +7,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 
-from ..engine import Runner, join_processes
-from ..engine.launch import NAMES
+from ..engine import Runner
 from ..errors import as_run_error
+from .launch import NAMES, join_processes
 
 
 def chosen_device(name: str | None) -> str:

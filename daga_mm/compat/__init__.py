@@ -11,16 +11,14 @@ acts with our tools, with mim, and with upstream's own ``tools/train.py`` alike.
 The import takes effect once, prints nothing, and imports neither mmcv nor torchvision.
 """
 
+from ..io import allow_mmengine_checkpoints
 from .mmcv_ops import install_operators, mmcv_kind
 from .multimodal import spare_multimodal
-from .safe_load import allow_mmengine_checkpoints, install_loaders, load_checkpoint_file, local_file
+from .safe_load import install_loaders
 
 __all__ = [
-    'allow_mmengine_checkpoints',
     'install_loaders',
     'install_operators',
-    'load_checkpoint_file',
-    'local_file',
     'mmcv_kind',
     'spare_multimodal',
 ]

@@ -40,6 +40,7 @@ class CamVidDataset(BaseSegDataset):
     """
 
     METAINFO = dict(classes=tuple(COLOURS), palette=list(COLOURS.values()))
+    img_suffix: str | None
 
     def __init__(self, img_suffix: str | None = None, metainfo: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         # Labels of the classes that are in METAINFO only become 255.

@@ -1,48 +1,32 @@
-"""What training and testing need beyond mmengine: parameter groups, runs that survive, launchers."""
+"""What training and testing need beyond mmengine: the runner, its hooks, parameter groups."""
 
-from ..errors import RunError, as_run_error
-from .atomic_backend import AtomicBackend, write_figure
-from .bfloat16 import BFloat16OptimWrapper
-from .checked_pipeline import IMAGES, check_pipelines, image_fault
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .checkpoint_fit import require_fit
 from .checkpoint_hook import CheckpointHook
-from .dry_run import dry_run
-from .errors import panoptic_errors
-from .exact_resume import ExactResumeHook
+from .cpu_data_parallel import CPUDataParallel
+from .exact_resume_hook import ExactResumeHook
 from .finite_loss_hook import FiniteLossHook
-from .launch import CPUDataParallel, join_processes
 from .normalization import warn_of_normalization
 from .optim_constructor import DAGAOptimWrapperConstructor
 from .parameters import build_on_meta, count_parameters
-from .provenance import ProvenanceHook
+from .provenance_hook import ProvenanceHook
+from .run_errors import panoptic_errors
 from .runner import Runner
-from .samplers import DefaultSampler, InfiniteSampler
 from .token_cache_hook import TokenCacheHook
 
 __all__ = [
-    'IMAGES',
-    'AtomicBackend',
     'BFloat16OptimWrapper',
     'CPUDataParallel',
     'CheckpointHook',
     'DAGAOptimWrapperConstructor',
-    'DefaultSampler',
     'ExactResumeHook',
     'FiniteLossHook',
-    'InfiniteSampler',
     'ProvenanceHook',
-    'RunError',
     'Runner',
     'TokenCacheHook',
-    'as_run_error',
     'build_on_meta',
-    'check_pipelines',
     'count_parameters',
-    'dry_run',
-    'image_fault',
-    'join_processes',
     'panoptic_errors',
     'require_fit',
     'warn_of_normalization',
-    'write_figure',
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..backbones import DAGAViT, find_backbones, unwrap
-from ..compat import load_checkpoint_file
+from ..io import load_checkpoint_file
 
 SHOWN = 5  # names, where many are wrong
 

@@ -13,11 +13,11 @@ from mmengine.runner import Runner
 from ..backbones import find_backbones, unwrap
 from ..backbones.checkpoints import SCHEMA
 from ..errors import RunError
+from ..io import UNFINISHED, AtomicBackend
 from ..registry import HOOKS
-from .atomic_backend import UNFINISHED, AtomicBackend
-from .errors import last_good
-from .exact_resume import share_buffers
-from .provenance import fingerprints
+from .exact_resume_hook import share_buffers
+from .provenance_hook import fingerprints
+from .run_errors import last_good
 
 
 @HOOKS.register_module()
@@ -31,7 +31,7 @@ class CheckpointHook(_CheckpointHook):
         interval: Epochs or iterations from one checkpoint to the next.
         trained_only: Leave a frozen trunk out. Such a checkpoint names its trunk, loads it from the backbone's
             ``init_cfg`` or from where it was, and refuses any other.
-        **kwargs: Of mmengine's CheckpointHook: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
+        **kwargs: Of `mmengine.hooks.CheckpointHook`: ``by_epoch``, ``max_keep_ckpts``, ``save_best``, …
 
     Raises:
         RunError: A checkpoint could not be written, its weights are not finite, or no metric has the name of

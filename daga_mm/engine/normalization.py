@@ -10,7 +10,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import get_arch_pretrained_cfgs, is_model
 from torch import nn
 
-from ..backbones import DAGAViT, unwrap
+from ..backbones import find_backbones, unwrap
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of RGB in 0..1
 
@@ -38,35 +38,31 @@ def warn_of_normalization(model: nn.Module) -> None:
     if not getattr(preprocessor, '_enable_normalize', False):
         return
     found = torch.stack([preprocessor.mean.flatten(), preprocessor.std.flatten()]).cpu()  # (2, 3)
-    for name, backbone in model.named_modules():
-        known = _normalizations(backbone) if isinstance(backbone, DAGAViT) else []
-        expected = [255 * torch.tensor(one) for one in known]
+    for name, backbone in find_backbones(model).items():
+        arch, trunk = backbone.arch, backbone.trunk_id
+        if trunk is None:
+            continue
+        expected = [255 * torch.tensor(one) for one in _normalizations(arch, trunk.file)]
         if expected and not any(torch.allclose(found, one, rtol=0, atol=TOLERANCE) for one in expected):
             told = ' or '.join(_as_setting(one) for one in expected)
             print_log(
                 f'model.data_preprocessor has {_as_setting(found)}, expected {told}, with which the weights of '
-                f'model.{name} were pretrained ({_origin(backbone)}): set it, or ignore this if the difference is '
-                'intended. The trunks of configs/_base_/dinov3.py have it as `normalization`',
+                f'model.{name} were pretrained ({arch} from {trunk.file}): set it, or ignore this '
+                'if the difference is intended. The trunks of configs/_base_/dinov3.py have it as `normalization`',
                 'current',
                 logging.WARNING,
             )
 
 
-def _normalizations(backbone: Any) -> list[Normalization]:
-    """What the weights of a trunk may have been pretrained with; empty if that is not known."""
-    if backbone.trunk_id is None:
-        return []
-    named = re.findall('|'.join(PUBLISHED), backbone.trunk_id.file)
+def _normalizations(arch: str, file: str) -> list[Normalization]:
+    """What the weights of a trunk in a file may have been pretrained with; empty if that is not known."""
+    named = re.findall('|'.join(PUBLISHED), file)
     if named:  # the last is nearest to the file's own name
         return [one for pattern, one in PUBLISHED.items() if re.fullmatch(pattern, named[-1])]
     # Models of images and texts are not pretrained by their users: the weights are some that timm lists.
-    if not re.search('clip|siglip', backbone.arch) or not is_model(backbone.arch):
+    if not re.search('clip|siglip', arch) or not is_model(arch):
         return []
-    return sorted({(cfg.mean, cfg.std) for cfg in get_arch_pretrained_cfgs(backbone.arch).values()})
-
-
-def _origin(backbone: Any) -> str:
-    return f'{backbone.arch} from {backbone.trunk_id.file}'
+    return sorted({(cfg.mean, cfg.std) for cfg in get_arch_pretrained_cfgs(arch).values()})
 
 
 def _as_setting(normalization: torch.Tensor) -> str:

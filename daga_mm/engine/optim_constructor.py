@@ -28,7 +28,7 @@ _ADDED = {'cls_token', 'reg_token', 'storage_tokens', 'pos_embed', 'level_embed'
 class DAGAOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """One constructor for mmdet, mmseg, mmpretrain and depth: upstream's know only their own backbones.
 
-    ``paramwise_cfg`` takes the options of mmengine's DefaultOptimWrapperConstructor with their meaning there
+    ``paramwise_cfg`` takes the options of DefaultOptimWrapperConstructor with their meaning there
     (``custom_keys``, ``bias_lr_mult``, ``bias_decay_mult``, ``norm_decay_mult``, ``flat_decay_mult``,
     ``dwconv_decay_mult``, ``dcn_offset_lr_mult``, ``bypass_duplicate``, here True by default), and
 

@@ -8,14 +8,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
-from ..compat import local_file
-from ..errors import RunError, as_run_error
+from ..datasets import check_data, check_evaluation, classes_of, reading, require_same_classes
+from ..errors import as_run_error
+from ..io import local_file
 from ..registry import RUNNERS
-from .checked_pipeline import classes_of
 from .checkpoint_fit import require_fit, require_resumable
-from .dataset_checks import check_data, check_evaluation, reading
-from .errors import run_errors
 from .normalization import warn_of_normalization
+from .run_errors import run_errors
 
 
 @RUNNERS.register_module()
@@ -25,7 +24,7 @@ class Runner(_Runner):
     - A checkpoint to test or to resume must hold the whole model, one to train from a part of it.
     - Unreadable images and labels of classes that do not exist are named: see `check_pipelines`.
     - A data set must have images and the classes of the model's heads, of its annotations and of the tested checkpoint.
-      The evaluator must be able to measure it: see `dataset_checks`.
+      The evaluator must be able to measure it: see `daga_mm.datasets.checks`.
     - A full disk and a killed worker of a data loader are reported as such, not as errors of the program.
     - An error in one process ends all processes with its message.
 
@@ -57,11 +56,13 @@ class Runner(_Runner):
                 require_fit(self.model, str(path), whole=not starts_training)
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
             if isinstance(self._test_loop, TestLoop):  # probes may have other data than the training
-                require_same_classes(self._test_loop.dataloader.dataset, checkpoint, filename)
+                meta = (checkpoint.get('meta') if isinstance(checkpoint, dict) else None) or {}
+                trained = (meta.get('dataset_meta') or {}).get('classes') or ()
+                require_same_classes(self._test_loop.dataloader.dataset, trained, filename)
             return checkpoint
 
     def load_or_resume(self) -> None:
-        """mmengine's, with a warning of images that are normalised unlike those of the trunk's pretraining."""
+        """Load or resume, and warn of images that are normalised unlike those of the trunk's pretraining."""
         loads = not self._has_loaded
         super().load_or_resume()
         if loads:
@@ -107,12 +108,16 @@ class Runner(_Runner):
         """Build the validation loop and check that the evaluator fits the data."""
         built = super().build_val_loop(loop)
         check_evaluation(built)
+        if isinstance(self._train_loop, BaseLoop):  # train() has built it
+            _require_classes_of(self._train_loop.dataloader, built)
         return built
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the test loop and check that the evaluator fits the data."""
         built = super().build_test_loop(loop)
         check_evaluation(built)
+        if hasattr(built, 'train_dataloader'):  # a probe
+            _require_classes_of(built.train_dataloader, built)
         return built
 
     def _init_model_weights(self) -> None:
@@ -120,22 +125,6 @@ class Runner(_Runner):
             super()._init_model_weights()
 
 
-def require_same_classes(dataset: Any, checkpoint: Any, path: str) -> None:
-    """Refuse to test on folders that number the classes in another way than the training did.
-
-    Raises:
-        RunError: The classes differ.
-    """
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    trained = ((meta or {}).get('dataset_meta') or {}).get('classes')
-    # Other data sets have classes by definition, keep their numbers, or have them in a file.
-    if type(dataset).__name__ != 'CustomDataset' or dataset.ann_file or not dataset.with_label or not trained:
-        return
-    tested = classes_of(dataset)
-    of_another_kind = len(trained) == len(tested) and not {*trained} & {*tested}  # words beside WordNet's numbers
-    if tuple(trained) != tuple(tested) and not of_another_kind:
-        other = sorted({*trained} ^ {*tested}) or ['their order']
-        raise RunError(
-            f'{path} was trained on other classes than those of {dataset.img_prefix}: what differs is '
-            f'{", ".join(map(str, other[:5]))}'
-        )
+def _require_classes_of(trained: DataLoader, loop: BaseLoop) -> None:
+    """Refuse to measure on folders that number the classes in another way than those of the training images."""
+    require_same_classes(loop.dataloader.dataset, classes_of(trained.dataset), 'the model')

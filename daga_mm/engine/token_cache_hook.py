@@ -14,9 +14,9 @@ from mmengine.runner import Runner
 
 from ..backbones import DAGAViT, find_backbones, unwrap
 from ..backbones.token_cache import TokenCache
+from ..datasets import set_seed
 from ..errors import RunError
 from ..registry import HOOKS
-from .samplers import set_seed
 
 DRAWS = 12  # times that images are loaded to see whether they are always the same
 

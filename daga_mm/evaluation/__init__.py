@@ -2,7 +2,6 @@
 
 from .corruption_error import ALEXNET_ERRORS, CORRUPTIONS, corruption_errors, mean_corruption_error
 from .feature_bank import FeatureBank, read_bank
-from .imagenet_folders import ImageNetFolders, wnids
 from .knn import knn_classify, nearest_neighbours
 from .linear_probe import DINOV3_LRS, LinearProbes, fit_linear_probe
 from .linear_probe_model import LinearProbe, LinearProbeMetric
@@ -18,7 +17,6 @@ __all__ = [
     'DINOV3_CS',
     'DINOV3_LRS',
     'FeatureBank',
-    'ImageNetFolders',
     'KNNLoop',
     'LinearProbe',
     'LinearProbeLoop',
@@ -35,5 +33,4 @@ __all__ = [
     'mean_corruption_error',
     'nearest_neighbours',
     'read_bank',
-    'wnids',
 ]

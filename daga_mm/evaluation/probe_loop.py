@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
-from ..engine import as_run_error
+from ..datasets import classes_of
+from ..errors import RunError, as_run_error
 from .feature_bank import FeatureBank, describe
 from .ranks import on_rank_zero
 from .weights import probed_backbone, refuse_fresh_adapters
@@ -35,6 +36,7 @@ class ProbeLoop(BaseLoop):
         cache_dir: The folder of feature banks, which all probes share.
 
     Raises:
+        RunError: The data has more classes than ``num_classes``.
         ValueError: An evaluator; labels beyond num_classes; a model or weights that can't be probed.
     """
 
@@ -61,6 +63,13 @@ class ProbeLoop(BaseLoop):
             raise ValueError(f"features is 'cls_token' or 'cls_avg', not {features!r}")
         super().__init__(runner, dataloader)
         self.train_dataloader = runner.build_dataloader(train_dataloader, seed=runner.seed)
+        for split, loader in (('training', self.train_dataloader), ('test', self.dataloader)):
+            found = len(classes_of(loader.dataset))
+            if found > num_classes:  # before features are extracted; see _measure for data without names of classes
+                raise RunError(
+                    f'the {split} images have {found} classes, but num_classes of {type(self).__name__} is '
+                    f'{num_classes}: set it to what the data has'
+                )
         self.dataset_cfgs = {'train': train_dataloader['dataset'], 'test': dataloader['dataset']}
         self.num_classes = num_classes
         self.cache_dir = cache_dir

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 from mmengine.dist import get_rank, is_distributed
 
-from ..engine import RunError
+from ..errors import RunError
 
 T = TypeVar('T')
 

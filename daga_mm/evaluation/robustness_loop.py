@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from ..backbones import DAGAViT, unwrap
 from ..backbones.checkpoints import fingerprint
-from ..engine import AtomicBackend, as_run_error
-from ..engine.provenance import fingerprints
+from ..datasets import wnids
+from ..engine.provenance_hook import fingerprints
+from ..errors import as_run_error
+from ..io import AtomicBackend
 from ..registry import LOOPS
 from .corruption_error import CORRUPTION_GROUPS, SEVERITIES
-from .imagenet_folders import wnids
 from .probe_loop import refuse_evaluator
 from .progress import Progress
 from .ranks import on_rank_zero

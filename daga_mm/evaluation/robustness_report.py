@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine import AtomicBackend, write_figure
+from ..io import AtomicBackend, write_figure
 from .corruption_error import CORRUPTION_GROUPS, CORRUPTIONS, SEVERITIES, corruption_errors, mean_corruption_error
 
 TITLES = {

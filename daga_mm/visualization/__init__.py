@@ -1,4 +1,7 @@
-"""Seeing what the model does: attention, gates and features, beside the frozen trunk's."""
+"""Seeing what the model does: attention, gates and features, beside the frozen trunk's.
+
+`daga_mm.visualization.panoptic_visualizer` needs mmdetection; the registry imports it where that is installed.
+"""
 
 from .attention_vis_hook import AttentionVisHook
 from .panels import draw_attention, draw_blocks, draw_features, draw_gates, draw_heads, write_picture

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..engine import AtomicBackend
+from ..io import AtomicBackend
 from .streams import Streams
 
 DPI = 110

@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from ..engine import AtomicBackend
+from ..io import AtomicBackend
 from .work_dir import Curve, Run, differences
 
 COLOURS = ('#1f6fb4', '#d1495b', '#3a8f5b', '#8a5fbf', '#c98a1b', '#4a4e57', '#17a2a2', '#a05a2c')

@@ -1,4 +1,4 @@
-"""What a run has left in its work dir, as mmengine's runner writes it."""
+"""Read the work dir of a run."""
 
 import json
 import re

@@ -105,9 +105,29 @@ def _run(make: Callable, counts: tuple[int, int], workers: int) -> dict[str, lis
 
 
 def _write(
-    layout: str, make: Callable, root, num_train: int, num_val: int, seed: int, size, workers: int,
-    finish: Callable | None = None, fewest: int = 1,
+    layout: str, make: Callable, fewest: int, finish: Callable | None,
+    root, num_train: int, num_val: int, seed: int = 0, size=(192, 144), workers: int = 1,
 ) -> Path:  # fmt: skip
+    """Write a data set of synthetic scenes; the writers below are this with the first four arguments.
+
+    Args:
+        layout: its name in spec.json.
+        make: writes the scene of (root, seed, size, split, index).
+        fewest: images that a split has at least.
+        finish: writes what is about all scenes, from the folder and what `make` returned.
+        root: the folder to make; its parents are made too.
+        num_train, num_val: images per split.
+        seed: the whole data set's seed, not negative.
+        size: width and height in pixels.
+        workers: processes; with more than one, call it under `if __name__ == '__main__':`.
+
+    Returns:
+        `root`, absolute.
+
+    Raises:
+        FileExistsError: `root` exists and is not this data set.
+        ValueError: a split with fewer images than `fewest`.
+    """
     if min(num_train, num_val) < fewest:
         raise ValueError(f'got {num_train} and {num_val} images, expected {fewest} or more per split in {layout}')
     root = Path(root).absolute()
@@ -132,59 +152,16 @@ def _write(
     return root
 
 
-def write_ade20k(
-    root, num_train: int = 300, num_val: int = 60, seed: int = 0, size=(192, 144), workers: int = 1
-) -> Path:
-    """Write synthetic scenes as `root`/ADEChallengeData2016 for mmseg's ADE20KDataset.
-
-    Label maps are 8-bit with the ids of the 150 classes, 1 to 150; 0, ADE20K's 'other', does not occur.
-
-    Args:
-        root: the folder to make; its parents are made too.
-        num_train, num_val: images per split, one or more.
-        seed: the whole data set's seed, not negative.
-        size: width and height in pixels.
-        workers: processes; with more than one, call it under `if __name__ == '__main__':`.
-
-    Returns:
-        `root`, absolute.
-
-    Raises:
-        FileExistsError: `root` exists and is not this data set.
-        ValueError: a split without images.
-    """
-    return _write('ade20k', _ade20k, root, num_train, num_val, seed, size, workers)
-
-
-def write_coco(root, num_train: int = 300, num_val: int = 60, seed: int = 0, size=(192, 144), workers: int = 1) -> Path:
-    """Write synthetic scenes as `root`/{train,val}2017 and `root`/annotations/instances_{train,val}2017.json.
-
-    The files are those of COCO 2017, for mmdet's CocoDataset and pycocotools.
-
-    All 80 categories are listed; bed, book, bottle, chair, clock, couch, dining table, potted plant, sports ball, tv
-    and vase occur. Arguments and errors: see write_ade20k.
-    """
-    return _write('coco', _coco, root, num_train, num_val, seed, size, workers, _finish_coco)
-
-
-def write_nyu(root, num_train: int = 300, num_val: int = 60, seed: int = 0, size=(192, 144), workers: int = 1) -> Path:
-    """Write synthetic scenes as `root`/{images,annotations}/{train,test} for mmseg's NYUDataset.
-
-    Depth maps are 16-bit millimetres, 0 where there is no reading; `formats.sensor_depth` says where that is. Load them
-    with LoadDepthAnnotation(depth_rescale_factor=1e-3) for metres. Arguments and errors: see write_ade20k.
-    """
-    return _write('nyu', _nyu, root, num_train, num_val, seed, size, workers)
-
-
-def write_imagenet(
-    root, num_train: int = 300, num_val: int = 60, seed: int = 0, size=(144, 144), workers: int = 1
-) -> Path:
-    """Write synthetic images as `root`/{train,val}/<wnid>/*.JPEG, with one dominant object each.
-
-    The classes, `CLASSES`, are balanced to within one image. Arguments and errors: see write_ade20k; ValueError also
-    for a split with fewer images than classes, because readers number the classes by the folders that they find.
-    """
-    return _write('imagenet', _imagenet, root, num_train, num_val, seed, size, workers, fewest=len(CLASSES))
-
+# For mmseg's ADE20KDataset: 8-bit maps with the ids of the 150 classes, of which 0, 'other', does not occur.
+write_ade20k = partial(_write, 'ade20k', _ade20k, 1, None)
+# The files of COCO 2017. All 80 categories are listed; bed, book, bottle, chair, clock, couch, dining table, potted
+# plant, sports ball, tv and vase occur.
+write_coco = partial(_write, 'coco', _coco, 1, _finish_coco)
+# For mmseg's NYUDataset: depth in 16-bit millimetres, 0 where `formats.sensor_depth` has no reading.
+# LoadDepthAnnotation(depth_rescale_factor=1e-3) gives metres.
+write_nyu = partial(_write, 'nyu', _nyu, 1, None)
+# {train,val}/<wnid>/*.JPEG with one dominant object each; classes balanced to within one image. A split has an image of
+# each class, because readers number the classes by the folders that they find.
+write_imagenet = partial(_write, 'imagenet', _imagenet, len(CLASSES), None, size=(144, 144))
 
 WRITERS = {'ade20k': write_ade20k, 'coco': write_coco, 'nyu': write_nyu, 'imagenet': write_imagenet}

@@ -53,6 +53,6 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path):
     pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     write_image(tmp_path / 'new/a.png', pixels)
     assert np.array_equal(Image.open(tmp_path / 'new/a.png'), pixels)
-    with pytest.raises(ValueError, match=r'a\.txt does not end like an image file, expected \.png'):
+    with pytest.raises(ValueError, match=r'a\.txt .*\.png'):
         write_image(tmp_path / 'a.txt', pixels)
     assert not (tmp_path / 'a.txt').exists()

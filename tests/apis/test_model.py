@@ -208,7 +208,7 @@ def test_without_a_checkpoint_there_are_the_features_of_the_trunk(pictures, tmp_
     assert model.model.backbone.trunk_id.file == trunk
     (feature,) = model.features(pictures / 'a.png')
     assert feature.shape == (96,) and feature.abs().sum() > 0
-    with pytest.raises(RunError, match='has no trained head, since it was loaded without a checkpoint'):
+    with pytest.raises(RunError, match='without a checkpoint'):
         model.predict(pictures / 'a.png')
 
 
@@ -249,8 +249,8 @@ def test_arguments_of_a_prediction_that_do_not_fit_are_named(models, pictures, t
         with pytest.raises(ValueError, match=message):
             model.predict(pictures / 'a.png', **arguments)
     other = np.zeros((64, 64, 3), np.uint8)
-    with pytest.raises(ValueError, match='found images of .* in one batch, expected one size: batch_size=1, or'):
+    with pytest.raises(ValueError, match='one size.*batch_size=1'):
         model.predict([pictures / 'a.png', other], batch_size=2, progress=False)
     (tmp_path / 'a.png').write_bytes(b'PNG')
-    with pytest.raises(RunError, match=r'a\.png cannot be read as an image: it is damaged'):
+    with pytest.raises(RunError, match=r'a\.png cannot be read'):
         model.predict([pictures / 'a.png', tmp_path / 'a.png'], progress=False)

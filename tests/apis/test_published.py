@@ -99,5 +99,5 @@ def test_metrics_are_numbers_without_times(tmp_path):
 
 def test_a_folder_of_something_else_is_named(tmp_path):
     (tmp_path / 'a.py').touch()
-    with pytest.raises(FileNotFoundError, match=r'holds 1 configs \(\*\.py\) and 0 weight files .*, expected one of e'):
+    with pytest.raises(FileNotFoundError, match=r'1 configs .*0 weight files'):
         load(tmp_path)

@@ -96,7 +96,7 @@ def test_our_own_checkpoint_brings_trunk_and_adapters(tiny, images, tmp_path):
     with trained.without_adapters():
         assert torch.equal(plain(images)[-1], trained(images)[-1])
     fewer = DAGAViT(TINY, adapter=daga((0,)), init_cfg=init_cfg)
-    with pytest.raises(ValueError, match='adapters in .*epoch_1.pth are not those of this config, daga'):
+    with pytest.raises(ValueError, match='epoch_1.pth .*daga'):
         fewer.init_weights()
 
 
@@ -117,7 +117,7 @@ def test_biases_are_never_lost_silently(official):
     with pytest.raises(ValueError, match=r'qkv biases that are not zero.*_qkvb'):
         load_trunk(build_trunk(NO_BIAS), official, 'a test')
     unmasked = {k: torch.ones_like(v) if k.endswith('bias_mask') else v for k, v in official.items()}
-    with pytest.raises(ValueError, match=r"key biases that are not zero.*source='dinov3'"):
+    with pytest.raises(ValueError, match="key biases.*source='dinov3'"):
         load_trunk(build_trunk(TINY), unmasked, 'a test')
 
 
@@ -163,6 +163,7 @@ def test_unreadable_files_say_what_they_are(official, tmp_path):
         'page.pth': (b'<!DOCTYPE html><html>Sign in</html>', 'web page'),
         'pointer.pth': (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git lfs pull'),
         'list.pth': ([1, 2], 'no state dict'),
+        'numbers.pth': ({'epoch': 3}, 'no state dict of tensors'),
         'code.pth': (pickle.dumps({'a': Bomb()}), 'code.pth was not loaded'),
     }
     torch.save(official, tmp_path / 'whole.pth')
@@ -175,8 +176,9 @@ def test_unreadable_files_say_what_they_are(official, tmp_path):
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
         with pytest.raises(ValueError, match=message):
             read_weights(path)
-    with pytest.raises(FileNotFoundError, match=r'no weights at .*nowhere.pth.*docs/weights.md'):
-        read_weights(tmp_path / 'nowhere.pth')
+    for absent in (tmp_path / 'nowhere.pth', tmp_path):
+        with pytest.raises(FileNotFoundError, match=f'no weights at {absent}.*docs/weights.md'):
+            read_weights(absent)
     with pytest.raises(ValueError, match='download the weights first'):
         read_weights('https://example.org/dinov3.pth')
 

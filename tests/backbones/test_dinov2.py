@@ -30,9 +30,7 @@ def test_class_position_stays_and_half_precision_is_resampled_in_float32(positio
 def test_positions_of_another_grid_are_refused_not_resampled_by_timm(name):
     state = build_trunk(dict(SMALL, name=name, img_size=70)).model.state_dict()
     trunk = build_trunk(dict(SMALL, name=name))
-    with pytest.raises(
-        ValueError, match=f'a test has positions for 5×5 patches, the trunk {name} for 4×4.*img_size=70'
-    ):
+    with pytest.raises(ValueError, match=f'5×5 .*{name} .*4×4.*img_size=70'):
         load_trunk(trunk, state, 'a test')
 
 

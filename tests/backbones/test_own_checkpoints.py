@@ -58,16 +58,14 @@ def test_it_comes_back_exactly(named, trained, images, tmp_path, monkeypatch):
 def test_without_its_trunk_it_says_which_one_is_missing(trained, tmp_path):
     _, state = trained
     (tmp_path / 'trunk.safetensors').unlink()
-    with pytest.raises(
-        ValueError, match=r'does not hold the trunk, dinov3_vits16 from \S+/trunk\.safetensors.*init_cfg'
-    ):
+    with pytest.raises(ValueError, match=r'dinov3_vits16 from \S+/trunk\.safetensors.*init_cfg'):
         build(None).load_state_dict(state)
 
 
 def test_a_name_that_is_damaged_is_told(trained):
     _, state = trained
     state[KEY] = state[KEY][:10]
-    with pytest.raises(ValueError, match='does not say which trunk it belongs to: its trunk_id is damaged'):
+    with pytest.raises(ValueError, match='trunk_id'):
         build(None).load_state_dict(state)
 
 
@@ -75,9 +73,7 @@ def test_as_init_cfg_without_its_trunk_it_says_which_one_is_missing(trained, tmp
     _, state = trained
     torch.save(state, tmp_path / 'adapters.pth')
     (tmp_path / 'trunk.safetensors').unlink()
-    with pytest.raises(
-        ValueError, match=r'adapters\.pth does not hold its trunk, dinov3_vits16 from .*DINOV3_CHECKPOINTS'
-    ):
+    with pytest.raises(ValueError, match=r'adapters\.pth .*dinov3_vits16 .*DINOV3_CHECKPOINTS'):
         build(str(tmp_path / 'adapters.pth')).init_weights()
 
 
@@ -85,7 +81,7 @@ def test_a_part_of_a_trunk_is_refused(trained):
     backbone, _ = trained
     state = backbone.state_dict()
     del state['trunk.model.norm.weight']
-    with pytest.raises(ValueError, match=r'is not a dinov3_vits16 of timm:\n  missing \(1\): model.norm.weight'):
+    with pytest.raises(ValueError, match=r'(?s)dinov3_vits16.*missing.*model.norm.weight'):
         build(None).load_state_dict(state)
 
 
@@ -93,7 +89,7 @@ def test_two_backbones_in_one_checkpoint_are_refused(trained, tmp_path):
     _, state = trained
     both = {f'{name}.{key}': value for name in ('teacher', 'student') for key, value in state.items()}
     torch.save(both, tmp_path / 'both.pth')
-    with pytest.raises(ValueError, match=r'expected one DAGAViT in the checkpoint, found 2: student\., teacher\.'):
+    with pytest.raises(ValueError, match=r'student\., teacher\.'):
         build(str(tmp_path / 'both.pth')).init_weights()
 
 

@@ -107,7 +107,7 @@ def test_models_that_are_no_plain_vision_transformers_are_refused_by_name(arch):
 def test_blocks_without_readable_attention_are_refused_only_where_it_is_read():
     arch = dict(name='vit_base_patch16_xp_224', img_size=64) | SMALL
     DAGAViT(arch, adapter=None)(torch.randn(1, 3, 28, 28))
-    with pytest.raises(ValueError, match=r'vit_base_patch16_xp_224: .*ParallelScalingBlock.* has no q_norm'):
+    with pytest.raises(ValueError, match='vit_base_patch16_xp_224.*ParallelScalingBlock.*q_norm'):
         DAGAViT(arch, adapter=daga((0, 2)))
 
 
@@ -159,7 +159,7 @@ def test_official_source_trains_adapters_and_everything(monkeypatch):
 
 def test_unknown_official_backbone_lists_what_there_is(monkeypatch):
     standin_dinov3.install(monkeypatch)
-    with pytest.raises(ValueError, match='no backbone .dinov3_vitx16.; it has dinov3_vits16'):
+    with pytest.raises(ValueError, match='dinov3_vitx16.*dinov3_vits16'):
         build_trunk('dinov3_vitx16', 'dinov3')
 
 

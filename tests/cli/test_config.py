@@ -5,11 +5,10 @@ import sys
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 from daga_mm.cli.config import load_config, path_defaults, path_names, variable_environment
 
-from ..conftest import REPOSITORY, TINY
+from ..conftest import REPOSITORY
 
 CONFIG = REPOSITORY / 'configs/mmseg/upernet_daga-vits16_vitadapter_8xb2-160k_ade20k-512x512.py'
 
@@ -89,9 +88,9 @@ def test_a_trunk_by_its_name_changes_all_that_depends_on_its_size(path, monkeypa
 
 
 def test_a_trunk_that_cannot_be_meant_is_refused():
-    with pytest.raises(ValueError, match=r"trunk is 'vitb', expected one of vits16, vits16plus, vitb16, vitl16"):
+    with pytest.raises(ValueError, match="'vitb'.*vits16, vits16plus, vitb16, vitl16"):
         load_config(CONFIG, {'trunk': 'vitb'})
-    with pytest.raises(ValueError, match=r'trunk=vitb16 has no effect in this config, whose model\.backbone\.arch is'):
+    with pytest.raises(ValueError, match=r'trunk=vitb16 .*model\.backbone\.arch'):
         load_config(REPOSITORY / 'demo/upernet_scenes.py', {'trunk': 'vitb16'})
 
 
@@ -130,23 +129,15 @@ def test_a_name_in_the_place_of_options_leaves_none_of_them(tmp_path):
 
 def test_options_of_an_adapter_that_is_not_there_are_refused():
     frozen = REPOSITORY / 'configs/mmseg/fcn_frozen-vitb16_linear_8xb2-40k_ade20k-512x512.py'
-    with pytest.raises(
-        ValueError, match=r'adapter\.rank, but there is no adapter: name it too, model\.backbone\.adapt'
-    ):
+    with pytest.raises(ValueError, match=r'adapter\.rank.*model\.backbone\.adapter=NAME'):
         load_config(frozen, {f'{ADAPTER}.rank': 4})
-
-
-def test_a_config_of_full_fine_tuning_refuses_an_adapter():
-    config = load_config(FULL, {ADAPTER: 'lora', 'model.backbone.arch': TINY})
-    with pytest.raises(ValueError, match='frozen=False trains the whole trunk, without an adapter'):
-        MODELS.build(config.model.backbone)
 
 
 def test_a_trunk_with_other_patches_changes_what_depends_on_them():
     config = load_config(CONFIG, {'trunk': 'vits14'})
     assert (config.model.backbone.arch, config.model.neck.patch_size) == ('vit_small_patch14_dinov2', 14)
     detector = REPOSITORY / 'configs/mmdet/mask-rcnn_daga-vits16_simplefpn_8xb8-lsj-100e_coco.py'
-    with pytest.raises(ValueError, match='AssertionError: SimpleFPN makes strides .* from patches of 16 pixels'):
+    with pytest.raises(ValueError, match='SimpleFPN .* 16 pixels'):
         load_config(detector, {'trunk': 'vits14'})
 
 

@@ -30,24 +30,11 @@ def test_data_that_is_there_passes(cifar10):
 @pytest.mark.parametrize('config', [CIFAR10, KNN], ids=['training', 'probe'])
 def test_absent_data_are_named_with_the_cure(config):
     options = {'cifar10_root': '/nowhere'}
-    with pytest.raises(FileNotFoundError, match='no data set at /nowhere: --cfg-options cifar10_root=PATH or CIFAR10'):
+    with pytest.raises(FileNotFoundError, match='/nowhere: .*cifar10_root=PATH or CIFAR10'):
         require_data(load_config(config, options), 'test')
 
 
 def test_a_folder_below_a_path_has_its_cure_too(tmp_path):
     config = load_config(REPOSITORY / 'configs/mmpretrain/knn_in1k.py', {'imagenet_root': tmp_path})
-    with pytest.raises(FileNotFoundError, match=f'no data set at {tmp_path}/val: --cfg-options imagenet_root=PATH'):
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path}/val: .*imagenet_root=PATH'):
         require_data(config, 'test')
-
-
-def test_class_folders_that_do_not_fit_are_named(cifar10):
-    options = {'cifar10_root': cifar10}
-    (cifar10 / 'train/class3/0.png').unlink()
-    with pytest.raises(FileNotFoundError, match='train has classes without an image: class3'):
-        require_data(load_config(CIFAR10, options), 'train')
-    with pytest.raises(FileNotFoundError, match='train has classes without an image: class3'):
-        require_data(load_config(KNN, options), 'test')
-    with pytest.raises(ValueError, match='test has 10 classes, the model 9: set its num_classes'):
-        require_data(load_config(CIFAR10, options | {'model.head.num_classes': 9}), 'test')
-    with pytest.raises(FileNotFoundError, match='no class folders in .*/train'):
-        require_data(load_config(CIFAR10, {'cifar10_root': cifar10 / 'test'}), 'train')

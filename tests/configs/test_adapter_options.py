@@ -52,5 +52,5 @@ def test_the_command_line_switches_the_adapter(path, adapter_of):
 @pytest.mark.parametrize('path', FULL, ids=lambda path: path.stem)
 def test_full_fine_tuning_refuses_an_adapter(path):
     config = load_config(path, {'model.backbone.adapter': 'lora'})
-    with pytest.raises(ValueError, match=r'frozen=False trains the whole trunk, .*: set adapter=None, not lora'):
+    with pytest.raises(ValueError, match='frozen=False .*adapter=None.*lora'):
         MODELS.build(config.model.backbone)

@@ -114,7 +114,7 @@ def test_an_image_without_truth_is_named_and_left_out():
 
 def test_a_range_that_excludes_everything_is_an_error():
     millimetres = sample([[2.0]], [[2000.0]])
-    with pytest.raises(ValueError, match=r'none of the 2 images has a truth between .*depth_rescale_factor'):
+    with pytest.raises(ValueError, match='depth_rescale_factor'):
         measure([millimetres, millimetres])
 
 
@@ -130,7 +130,7 @@ def test_eigens_crop():
         wrong = pred.clone()
         wrong[row, column] = 9.0
         assert measure([sample(wrong, truth)], crop_type='nyu_crop')['rmse'] > 0
-    with pytest.raises(ValueError, match=r"room.jpg: Eigen's crop is of 480×640 images.*240×320.*crop_type=None"):
+    with pytest.raises(ValueError, match='room.jpg.*480×640.*240×320.*crop_type=None'):
         measure([sample(torch.ones(240, 320), torch.ones(240, 320))], crop_type='nyu_crop')
 
 
@@ -147,7 +147,7 @@ def test_gargs_crop():
 
 
 def test_what_can_not_be_measured_names_the_file():
-    with pytest.raises(ValueError, match=r'room.jpg: the truth has the size \(1, 2\), the prediction \(1, 1\)'):
+    with pytest.raises(ValueError, match=r'room.jpg.*\(1, 2\).*\(1, 1\)'):
         measure([sample([[1.0]], [[1.0, 1.0]])])
     with pytest.raises(ValueError, match='room.jpg: the depth map holds NaN'):
         measure([sample([[1.0]], [[float('nan')]])])

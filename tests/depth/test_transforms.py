@@ -86,7 +86,7 @@ def test_what_can_not_be_the_depth_of_the_image_is_refused(tmp_path):
     path = tmp_path / 'depth.png'
     cv2.imwrite(str(path), np.ones((3, 4), np.uint16))
     assert load(path).tolist() == [[pytest.approx(1e-3)] * 4] * 3
-    with pytest.raises(ValueError, match=r'depth.png has 3×4 pixels, its image room.jpg 6×8'):
+    with pytest.raises(ValueError, match='depth.png .*3×4 .*room.jpg .*6×8'):
         load(path, shape=(6, 8))
     cv2.imwrite(str(path), np.ones((3, 4, 3), np.uint16))
     with pytest.raises(ValueError, match=r'depth.png has shape \(3, 4, 3\)'):
@@ -109,7 +109,7 @@ def test_fixed_crop():
     assert cropped['img_shape'] == (4, 5)
     assert np.array_equal(cropped['img'], image[1:5, 2:7])
     assert np.array_equal(cropped['gt_depth_map'], image[1:5, 2:7, 0])
-    with pytest.raises(ValueError, match=r'rows 1:7 and columns 2:7 is not within room.jpg, 6×8'):
+    with pytest.raises(ValueError, match='1:7 .*2:7 .*room.jpg, 6×8'):
         FixedCrop(box=(1, 7, 2, 7))(dict(results))
 
 

@@ -92,5 +92,5 @@ def test_a_checkpoint_of_another_backbone_is_not_blamed_on_adapters(trunk, tmp_p
     torch.save(
         {'backbone.conv1.weight': torch.zeros(8, 3, 7, 7), 'head.weight': torch.zeros(3, 48)}, tmp_path / 'a.pth'
     )
-    with pytest.raises(ValueError, match=r'a\.pth is not a checkpoint of this model, parts .*missing'):
+    with pytest.raises(ValueError, match=r'a\.pth .*missing'):
         require_fit(Classifier('daga', trunk), str(tmp_path / 'a.pth'))

@@ -8,7 +8,7 @@ from daga_mm.backbones import DAGAViT
 from daga_mm.engine import normalization, warn_of_normalization
 
 from ..conftest import TINY, write_trunk
-from .toys import Line, toy_runner
+from ..toys import Line, toy_runner
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 SAT = dict(mean=[109.65, 104.805, 75.48], std=[54.315, 39.78, 36.465])

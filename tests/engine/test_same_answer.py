@@ -13,7 +13,7 @@ from mmengine.dist import get_dist_info
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from daga_mm.engine.samplers import set_seed
+from daga_mm.datasets.samplers import set_seed
 
 from ..commands import free_port, metrics_of, run
 from ..small_runs import ITERATIONS, TRAINED

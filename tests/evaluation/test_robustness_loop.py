@@ -13,8 +13,9 @@ import torch.multiprocessing as mp
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
-from daga_mm.engine import RunError
-from daga_mm.evaluation import CORRUPTIONS, ImageNetFolders, mean_corruption_error, wnids
+from daga_mm.datasets import wnids
+from daga_mm.errors import RunError
+from daga_mm.evaluation import CORRUPTIONS, mean_corruption_error
 from daga_mm.evaluation.corruption_error import CORRUPTION_GROUPS
 
 from .conftest import BACKBONE, PREPROCESSOR, build_runner
@@ -217,7 +218,7 @@ def test_other_weights_or_images_are_measured_anew(run, trees, tmp_path):
 
 
 def test_other_logits_are_refused(run):
-    with pytest.raises(RunError, match=r'gives \(2, 1001\), not logits \(images, 1000\)'):
+    with pytest.raises(RunError, match=r'\(2, 1001\).*1000'):
         run(dict(num_classes=1001))
 
 
@@ -225,7 +226,7 @@ def test_what_can_not_be_judged_is_refused(run, tmp_path, monkeypatch):
     outside = next(label for label, wnid in enumerate(wnids()) if wnid not in wnids('imagenet_r'))
     paint(tmp_path / 'r', [outside])
     only_r = dict(imagenet_c=None, imagenet_a=None, imagenet_r=dict(data_root=str(tmp_path / 'r'), pipeline=LOAD))
-    with pytest.raises(RunError, match=rf'image_0.png has label {outside}, which is no class of imagenet_r'):
+    with pytest.raises(RunError, match=rf'image_0.png .*{outside}.*imagenet_r'):
         run(**only_r)
     forward = ColourReader.forward
     monkeypatch.setattr(ColourReader, 'forward', lambda self, *args, **kwargs: forward(self, *args, **kwargs) / 0)
@@ -240,21 +241,5 @@ def test_daga_without_trained_weights_is_refused(run):
 
 
 def test_nothing_to_measure_is_refused(run):
-    with pytest.raises(ValueError, match='nothing to measure: give one of imagenet_c, imagenet_a, imagenet_r'):
+    with pytest.raises(ValueError, match='imagenet_c, imagenet_a, imagenet_r'):
         run(imagenet_c=None, imagenet_a=None, imagenet_r=None)
-
-
-def test_folders_are_labelled_by_their_wordnet_ids(trees, tmp_path):
-    data = ImageNetFolders(str(trees / 'val'))
-    assert [data.get_data_info(i)['gt_label'] for i in range(4)] == [5, 300, 301, 999]
-    assert len(wnids()) == 1000 and list(wnids()) == sorted(wnids()) and wnids()[0] == 'n01440764'
-    for subset in ('imagenet_a', 'imagenet_r'):
-        assert len(wnids(subset)) == 200 and set(wnids(subset)) < set(wnids())
-    (tmp_path / 'x/n00000000').mkdir(parents=True)
-    with pytest.raises(ValueError, match='no class of ImageNet: n00000000'):
-        ImageNetFolders(str(tmp_path / 'x'))
-    (tmp_path / 'y/n01440764').mkdir(parents=True)
-    with pytest.raises(ValueError, match='no images in'):
-        ImageNetFolders(str(tmp_path / 'y'))
-    with pytest.raises(FileNotFoundError, match='no folder'):
-        ImageNetFolders(str(tmp_path / 'z'))

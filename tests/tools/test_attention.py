@@ -51,9 +51,9 @@ def test_every_picture_of_a_folder(attention, place, tmp_path, capsys):
 
 def test_the_images_are_those_that_the_model_gets(attention, place):
     config = Config.fromfile(place / 'config.py')
-    image = attention.read_image(place / 'images/a.png', None)
+    image = attention.read_image(str(place / 'images/a.png'), None)
     assert image.shape == (72, 96, 3)
-    assert attention.read_image(place / 'images/a.png', 48).shape == (36, 48, 3)
+    assert attention.read_image(str(place / 'images/a.png'), 48).shape == (36, 48, 3)
     preprocessor = MODELS.build(config.model.data_preprocessor)
     blue_first = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None]
     torch.testing.assert_close(
@@ -77,8 +77,8 @@ def test_a_broken_image_is_named_and_the_others_are_drawn(attention, place, tmp_
     ('arguments', 'message'),
     [
         (('run.pth', 'nowhere'), 'no image at '),
-        (('run.pth', 'images', 'images/a.png'), 'have one name: their pictures would be one'),
-        (('run.pth', 'config.py'), 'config.py cannot be read as an image'),
+        (('run.pth', 'images', 'images/a.png'), 'images have one name'),
+        (('run.pth', 'config.py'), 'config.py is no image of a kind that is read'),
         (('gone.pth', 'images'), 'no checkpoint gone.pth'),
         (('trunk.pth', 'images'), 'trunk.pth is no checkpoint of a run: the weights of a trunk alone go by '),
         (('run.pth', 'images', '--block', '4'), '--block 4: dinov3_vits16 runs blocks 0 to 3'),

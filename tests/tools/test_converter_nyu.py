@@ -94,7 +94,7 @@ def test_the_sensors_readings(official, tmp_path):
     assert call('labeled', *official, out, '--raw-depths') is None
     depth = depth_of(out / 'annotations/test/nyu_0001.png')
     assert (depth[:20, :30] == 0).all() and (depth[20:, 30:] > 600).all()
-    assert 'was made from another source' in call('labeled', *official, out)
+    assert 'was made otherwise' in call('labeled', *official, out)
 
 
 def test_broken_off_it_goes_on(official, tmp_path, monkeypatch, capsys):

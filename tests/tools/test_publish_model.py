@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from daga_mm.apis import load
 from daga_mm.cli.config import load_config
-from daga_mm.compat import load_checkpoint_file
+from daga_mm.io import load_checkpoint_file
 
 from ..conftest import write_trunk
 from ..small_runs import small_config, write_data

@@ -60,28 +60,7 @@ def load_backbone(config: 'Config', checkpoint: str, device: str) -> 'DAGAViT':
     return backbone.to(device).eval()
 
 
-def find_images(places: list[Path]) -> dict[str, Path]:
-    """The images themselves and those of folders, by the names of their pictures.
-
-    Raises:
-        FileNotFoundError: There is none at one of the places.
-        ValueError: Two images have one name.
-    """
-    from daga_mm.engine import IMAGES
-
-    found: dict[str, Path] = {}
-    for place in places:
-        here = [place] if place.is_file() else sorted(p for p in place.glob('*') if p.suffix.lower() in IMAGES)
-        if not here:
-            raise FileNotFoundError(f'no image at {place}; folders are searched for {", ".join(IMAGES)}')
-        for path in here:
-            if path.stem in found:
-                raise ValueError(f'{found[path.stem]} and {path} have one name: their pictures would be one')
-            found[path.stem] = path
-    return found
-
-
-def read_image(path: Path, size: int | None) -> 'np.ndarray':
+def read_image(path: str, size: int | None) -> 'np.ndarray':
     """An image (H, W, 3), uint8, RGB, its long side as ``size`` says.
 
     Raises:
@@ -89,9 +68,9 @@ def read_image(path: Path, size: int | None) -> 'np.ndarray':
     """
     import cv2
 
-    from daga_mm.engine import image_fault
+    from daga_mm.datasets import image_fault
 
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(image_fault(path) or f'{path} cannot be read as an image')
     longest = max(image.shape[:2])
@@ -168,12 +147,14 @@ def draw(args: argparse.Namespace) -> list[str]:
     import torch
     from rich.progress import track
 
+    from daga_mm.apis.images import as_list, require_names
     from daga_mm.cli.config import load_config, require_checkpoint, variable_environment
     from daga_mm.cli.runs import chosen_device
     from daga_mm.visualization import compare_streams, draw_gates, write_picture
 
     with as_run_error(OSError, ValueError):
-        images = find_images(args.images)
+        images = as_list(args.images)
+        require_names(images)
         config = load_config(args.config, args.cfg_options)
         if args.checkpoint != 'none':
             require_checkpoint(args.checkpoint)
@@ -190,7 +171,8 @@ def draw(args: argparse.Namespace) -> list[str]:
     updates: dict[int, list[Tensor]] = {}
     streams = None
     faults = []
-    for name, path in track(images.items(), 'Drawing'):
+    for path in track(images, 'Drawing'):
+        name = Path(path).stem
         try:
             image = read_image(path, args.size)
         except ValueError as error:  # the others are worth their time

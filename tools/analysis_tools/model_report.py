@@ -42,7 +42,7 @@ def main() -> None:
     warnings.filterwarnings('ignore', module='mm.*')  # of mmcv's attention, on dimensions that are no power of two
     with one_line_errors(args.traceback):
         from daga_mm.cli.config import load_config
-        from daga_mm.engine import AtomicBackend
+        from daga_mm.io import AtomicBackend
         from daga_mm.visualization.model_report import report, text, training_size
 
         with as_run_error(OSError, ValueError):

@@ -17,6 +17,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 
 from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.folders import whole_folder
 from daga_mm.cli.parser import folder, make_parser
 from daga_mm.errors import as_run_error
 
@@ -62,26 +63,22 @@ def encode_image(image: Path, labels: Path) -> bytes:
 
 
 def convert(source: Path, out: Path) -> None:
-    """Write the data set. ``out`` appears when it is complete; what an interrupted run left is overwritten.
+    """Write the data set. ``out`` appears when it is complete.
 
     Raises:
         FileExistsError: ``out`` exists.
         FileNotFoundError, ValueError: See find_pairs and encode_image.
     """
-    if out.exists():
-        raise FileExistsError(f'{out} exists: name another folder, or move it away')
     splits = {split: find_pairs(source, split) for split in COUNTS}
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
     bar = ProgressBar(sum(COUNTS.values()))
-    for split, pairs in splits.items():
-        for name in (split, f'{split}annot'):
-            (part / name).mkdir(parents=True)
-        for image, labels in pairs:
-            (part / split / f'{image.stem}.jpg').write_bytes(encode_image(image, labels))
-            shutil.copyfile(labels, part / f'{split}annot' / labels.name)
-            bar.update()
-    part.rename(out)
+    with whole_folder(out) as part:
+        for split, pairs in splits.items():
+            for name in (split, f'{split}annot'):
+                (part / name).mkdir()
+            for image, labels in pairs:
+                (part / split / f'{image.stem}.jpg').write_bytes(encode_image(image, labels))
+                shutil.copyfile(labels, part / f'{split}annot' / labels.name)
+                bar.update()
     print(f'\n{bar.task_num} images with label maps in {out}')
 
 

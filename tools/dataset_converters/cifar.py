@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import io
 import pickle
-import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
+
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.folders import whole_folder
+from daga_mm.cli.parser import folder, make_parser
+from daga_mm.errors import as_run_error
 
 SIDE = 32
 # What the official pickles ask for: the array of the pixels, under the names of the NumPy that wrote it.
@@ -143,47 +147,45 @@ def identify(path: Path) -> Archive:
 
 
 def convert(path: Path, out: Path) -> None:
-    """Write the folders of an archive. ``out`` appears when it is whole; what a broken-off run left is made anew.
+    """Write the folders of an archive. ``out`` appears when it is complete.
 
     Raises:
         FileNotFoundError, ValueError: See identify.
-        FileExistsError: ``out`` is there already.
+        FileExistsError: ``out`` exists.
     """
     archive = identify(path)
-    if out.exists():
-        raise FileExistsError(f'{out} is there already: name another folder, or move it away')
     with tarfile.open(path) as tar:
         wanted = {archive.classes, *archive.train, *archive.test}
         files = {member.name: tar.extractfile(member).read() for member in tar if member.name in wanted}
     classes = archive.read_classes(files[archive.classes])
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    for split, members in {'train': archive.train, 'test': archive.test}.items():
-        for name in classes:
-            (part / split / name).mkdir(parents=True)
-        batches = [archive.read_split(files[member]) for member in members]
-        print(f'{out / split}:')
-        bar = ProgressBar(len(batches))
-        start = 0
-        for pixels, labels in batches:
-            for number, (image, label) in enumerate(zip(pixels, labels, strict=True), start):
-                _, data = cv2.imencode('.png', image[::-1].transpose(1, 2, 0))  # RGB planes to BGR pixels
-                (part / split / classes[label] / f'{number:05d}.png').write_bytes(data.tobytes())
-            start += len(labels)
-            bar.update()
-        print()
-    part.rename(out)
+    with whole_folder(out) as part:
+        for split, members in {'train': archive.train, 'test': archive.test}.items():
+            for name in classes:
+                (part / split / name).mkdir(parents=True)
+            batches = [archive.read_split(files[member]) for member in members]
+            print(f'{out / split}:')
+            bar = ProgressBar(len(batches))
+            start = 0
+            for pixels, labels in batches:
+                for number, (image, label) in enumerate(zip(pixels, labels, strict=True), start):
+                    _, data = cv2.imencode('.png', image[::-1].transpose(1, 2, 0))  # RGB planes to BGR pixels
+                    (part / split / classes[label] / f'{number:05d}.png').write_bytes(data.tobytes())
+                start += len(labels)
+                bar.update()
+            print()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument('archive', type=Path, help='one of the official files, as it was downloaded')
+    parser.add_argument('out', type=folder, help='the folder to make')
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('archive', type=Path, help='one of the official files, as it was downloaded')
-    parser.add_argument('out', type=Path, help='the folder to make')
-    args = parser.parse_args()
-    try:
+    args = parse_args()
+    with one_line_errors(args.traceback), as_run_error(OSError, ValueError, pickle.UnpicklingError):
         convert(args.archive, args.out)
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
-        raise SystemExit(str(error)) from None
 
 
 if __name__ == '__main__':

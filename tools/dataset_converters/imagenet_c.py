@@ -13,7 +13,6 @@ Broken off and started again, it goes on.
 import argparse
 import hashlib
 import io
-import json
 import multiprocessing
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -21,12 +20,18 @@ from functools import partial
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
+
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.folders import claim, write_whole
+from daga_mm.cli.parser import folder, make_parser, positive
+from daga_mm.errors import as_run_error
 
 LIBRARY = 'imagecorruptions-imaug'
 IMAGES = ('.jpeg', '.jpg', '.png')
@@ -59,7 +64,7 @@ def corrupt_image(path: Path, out: Path, seed: int) -> None:
             corrupted = imagecorruptions.corrupt(image, severity, corruption, **options)
             buffer = io.BytesIO()
             Image.fromarray(corrupted).save(buffer, 'JPEG', quality=85, optimize=True)
-            write(out / name, buffer.getvalue())
+            write_whole(out / name, buffer.getvalue())
 
 
 def read(path: Path) -> np.ndarray:
@@ -69,14 +74,6 @@ def read(path: Path) -> np.ndarray:
             return np.array(PREPARE(image.convert('RGB')))
     except OSError as error:
         raise ValueError(f'{path} is no image, or a damaged one: {error}') from None
-
-
-def write(path: Path, data: bytes) -> None:
-    """A file appears under its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_bytes(data)
-    part.rename(path)
 
 
 def find_images(clean: Path) -> list[Path]:
@@ -95,34 +92,23 @@ def find_images(clean: Path) -> list[Path]:
     return found
 
 
-def claim(out: Path, seed: int, images: list[Path]) -> None:
-    """Write into ``out`` who makes it, and how; what was made in another way must not be mixed in.
+def describe(seed: int, images: list[Path]) -> dict[str, Any]:
+    """How the corruptions are made: what was made in another way must not be mixed in.
 
     Raises:
         ModuleNotFoundError: The library is not installed.
-        FileExistsError: Something else is there.
     """
     try:
         version = metadata.version(LIBRARY)
     except metadata.PackageNotFoundError:
         raise ModuleNotFoundError(f'the corruptions are those of {LIBRARY}: pip install {LIBRARY}') from None
-    record = {
+    return {
         'maker': 'tools/dataset_converters/imagenet_c.py of daga_mm',
         'note': 'Not the official ImageNet-C.',
         'library': f'{LIBRARY} {version}',
         'seed': seed,
         'images': hashlib.sha256('\n'.join('/'.join(p.parts[-2:]) for p in images).encode()).hexdigest()[:16],
     }
-    path = out / 'made_by.json'
-    if path.is_file():
-        earlier = json.loads(path.read_text())
-        if earlier != record:
-            changes = ', '.join(f'{key} {earlier.get(key)}' for key in record if earlier.get(key) != record[key])
-            raise FileExistsError(f'{out} was made otherwise ({changes}): name another folder')
-    elif out.exists() and any(out.iterdir()):
-        raise FileExistsError(f'{out} was not made by this tool: name another folder')
-    else:
-        write(path, json.dumps(record, indent=1).encode())
 
 
 def prepare_worker() -> None:
@@ -131,30 +117,38 @@ def prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def corrupt_images(images: list[Path], out: Path, seed: int, workers: int) -> None:
+    """Corrupt all images in several processes."""
+    bar = ProgressBar(len(images))
+    # spawn: a forked child of a process that runs threads (torch, OpenCV) can hang
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, context, prepare_worker) as pool:
+        try:
+            for _ in pool.map(partial(corrupt_image, out=out, seed=seed), images, chunksize=4):
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    print()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
     parser.add_argument('clean', type=Path, help='a folder with a folder of images per class')
-    parser.add_argument('out', type=Path, help='the folder to make, or to go on with')
+    parser.add_argument('out', type=folder, help='the folder to make, or to go on with')
     parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same images (default: 0)')
-    parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
-    args = parser.parse_args()
-    try:
+    parser.add_argument('--workers', type=positive, default=1, help='processes (default: 1)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors(args.traceback), as_run_error(ModuleNotFoundError, OSError, ValueError):
         images = find_images(args.clean)
-        claim(args.out, args.seed, images)
-        bar = ProgressBar(len(images))
-        # spawn: a forked child of a process that runs threads (torch, OpenCV) can hang
-        context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(args.workers, context, prepare_worker) as pool:
-            try:
-                for _ in pool.map(partial(corrupt_image, out=args.out, seed=args.seed), images, chunksize=4):
-                    bar.update()
-            finally:
-                pool.shutdown(cancel_futures=True)
-        print()
-    except KeyboardInterrupt:
-        raise SystemExit(f'\nstopped; the same command goes on with {args.out}') from None
-    except (ModuleNotFoundError, OSError, ValueError) as error:
-        raise SystemExit(str(error)) from None
+        claim(args.out, describe(args.seed, images))
+        try:
+            corrupt_images(images, args.out, args.seed, args.workers)
+        except KeyboardInterrupt:
+            raise SystemExit(f'\nstopped; the same command goes on with {args.out}') from None
 
 
 if __name__ == '__main__':

@@ -15,7 +15,6 @@ Depth becomes 16-bit millimetres, 0 where there is no reading. Broken off and st
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
+
+from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.folders import claim, write_whole
+from daga_mm.cli.parser import folder, make_parser
+from daga_mm.errors import as_run_error
 
 SIZE = (480, 640)
 LISTS = {  # split: the list of BTS, and the folder that its names start from
@@ -122,7 +126,7 @@ def bts(root: Path, lists: Path) -> list[Pair]:
         ValueError: A list has another form.
     """
     pairs = []
-    for split, (name, folder) in LISTS.items():
+    for split, (name, place) in LISTS.items():
         path = lists / name
         if not path.is_file():
             raise FileNotFoundError(f'no list {path}: --lists names the folder train_test_inputs of BTS')
@@ -132,7 +136,7 @@ def bts(root: Path, lists: Path) -> list[Pair]:
                 continue
             if len(parts) < 2:
                 raise ValueError(f'{path}: "{line}" does not name an image and its depth')
-            image, depth = (root / folder / part.lstrip('/') for part in parts[:2])
+            image, depth = (root / place / part.lstrip('/') for part in parts[:2])
             pair = f'{image.parent.name}_{image.stem.removeprefix("rgb_")}'
             pairs.append(Pair(split, pair, partial(copy, image, depth)))
     return pairs
@@ -168,67 +172,46 @@ def decode(data: bytes) -> np.ndarray | None:
 
 def convert(pairs: list[Pair], out: Path) -> None:
     """Write what is not there yet. Depth goes first, so that an image that is there has its depth."""
-    for kind in ('images', 'annotations'):
-        for split in LISTS:
-            (out / kind / split).mkdir(parents=True, exist_ok=True)
     bar = ProgressBar(len(pairs))
     for split, name, read in pairs:
         image, depth = out / 'images' / split / f'{name}.jpg', out / 'annotations' / split / f'{name}.png'
         if not image.exists():
-            for path, data in zip((image, depth), read(), strict=True):
-                path.with_name(f'{path.name}.part').write_bytes(data)
-            for path in (depth, image):
-                path.with_name(f'{path.name}.part').replace(path)
+            pixels, steps = read()
+            write_whole(depth, steps)
+            write_whole(image, pixels)
         bar.update()
     print(f'\n{len(pairs)} pairs in {out}')
 
 
-def claim(out: Path, source: dict[str, str]) -> None:
-    """Note in ``out`` what it is made from: pairs of another origin must not be mixed in.
-
-    Raises:
-        FileExistsError: It was made from something else.
-    """
-    path = out / 'made_by.json'
-    record = {'maker': 'tools/dataset_converters/nyu.py of daga_mm'} | source
-    if path.is_file():
-        if json.loads(path.read_text()) != record:
-            raise FileExistsError(f'{out} was made from another source ({path} says which): name another folder')
-    elif out.exists() and any(out.iterdir()):
-        raise FileExistsError(f'{out} was not made by this tool: name another folder')
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f'{path.name}.part')
-        part.write_text(json.dumps(record, indent=1))
-        part.replace(path)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest='source', required=True)
     official = commands.add_parser('labeled', help='nyu_depth_v2_labeled.mat and splits.mat')
     official.add_argument('mat', type=Path)
     official.add_argument('splits', type=Path)
-    official.add_argument('out', type=Path, help='the folder to make, or to go on with')
+    official.add_argument('out', type=folder, help='the folder to make, or to go on with')
     official.add_argument('--raw-depths', action='store_true', help="the sensor's readings, nothing filled in")
     folders = commands.add_parser('bts', help='sync/ and official_splits/test/')
     folders.add_argument('root', type=Path)
-    folders.add_argument('out', type=Path, help='the folder to make, or to go on with')
+    folders.add_argument('out', type=folder, help='the folder to make, or to go on with')
     folders.add_argument('--lists', type=Path, help='where nyudepthv2_…_files_with_gt.txt are (default: ROOT)')
-    args = parser.parse_args()
-    try:
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    record = {'maker': 'tools/dataset_converters/nyu.py of daga_mm', 'source': args.source}
+    with one_line_errors(args.traceback), as_run_error(ModuleNotFoundError, OSError, ValueError):
         if args.source == 'labeled':
             pairs = labeled(args.mat, args.splits, args.raw_depths)
-            source = {'source': 'labeled', 'depths': 'rawDepths' if args.raw_depths else 'depths'}
+            record['depths'] = 'rawDepths' if args.raw_depths else 'depths'
         else:
             pairs = bts(args.root, args.lists or args.root)
-            source = {'source': 'bts'}
-        claim(args.out, source)
-        convert(pairs, args.out)
-    except KeyboardInterrupt:
-        raise SystemExit(f'\nstopped; the same command goes on with {args.out}') from None
-    except (ModuleNotFoundError, OSError, ValueError) as error:
-        raise SystemExit(str(error)) from None
+        try:
+            claim(args.out, record)
+            convert(pairs, args.out)
+        except KeyboardInterrupt:
+            raise SystemExit(f'\nstopped; the same command goes on with {args.out}') from None
 
 
 if __name__ == '__main__':

@@ -10,7 +10,6 @@ quality 90. Masks are kept exactly, as run lengths.
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 
 from daga_mm.cli.errors import one_line_errors
+from daga_mm.cli.folders import whole_folder
 from daga_mm.cli.parser import folder, make_parser
 from daga_mm.errors import as_run_error
 
@@ -84,39 +84,34 @@ def annotate(instances: np.ndarray) -> list[dict]:
 
 
 def convert(source: Path, out: Path) -> None:
-    """Write the data set. ``out`` appears when it is complete; what an interrupted run left is overwritten.
+    """Write the data set. ``out`` appears when it is complete.
 
     Raises:
         FileExistsError: ``out`` exists.
         FileNotFoundError, ValueError: See find_images and read_pair.
     """
-    if out.exists():
-        raise FileExistsError(f'{out} exists: name another folder, or move it away')
-    images = find_images(source)
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    for name in ('images', 'annotations'):
-        (part / name).mkdir(parents=True)
-    test_ids = draw_test_ids()
+    images, test_ids = find_images(source), draw_test_ids()
     splits: dict[str, dict[str, list]] = {
         split: dict(images=[], annotations=[], categories=[dict(id=1, name='person')]) for split in ('train', 'test')
     }
     bar = ProgressBar(COUNT)
-    for image_id, path in enumerate(images, 1):
-        pixels, instances = read_pair(path, source / 'PedMasks' / f'{path.stem}_mask.png')
-        content = splits['test' if image_id in test_ids else 'train']
-        name, (height, width) = f'{path.stem}.jpg', instances.shape
-        content['images'].append(dict(id=image_id, file_name=name, height=height, width=width))
-        content['annotations'] += [
-            dict(id=number, image_id=image_id, **annotation)
-            for number, annotation in enumerate(annotate(instances), len(content['annotations']) + 1)
-        ]
-        data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-        (part / 'images' / name).write_bytes(data.tobytes())
-        bar.update()
-    for split, content in splits.items():
-        (part / f'annotations/instances_{split}.json').write_text(json.dumps(content))
-    part.rename(out)
+    with whole_folder(out) as part:
+        for name in ('images', 'annotations'):
+            (part / name).mkdir()
+        for image_id, path in enumerate(images, 1):
+            pixels, instances = read_pair(path, source / 'PedMasks' / f'{path.stem}_mask.png')
+            content = splits['test' if image_id in test_ids else 'train']
+            name, (height, width) = f'{path.stem}.jpg', instances.shape
+            content['images'].append(dict(id=image_id, file_name=name, height=height, width=width))
+            content['annotations'] += [
+                dict(id=number, image_id=image_id, **annotation)
+                for number, annotation in enumerate(annotate(instances), len(content['annotations']) + 1)
+            ]
+            data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+            (part / 'images' / name).write_bytes(data.tobytes())
+            bar.update()
+        for split, content in splits.items():
+            (part / f'annotations/instances_{split}.json').write_text(json.dumps(content))
     counts = ', '.join(f'{len(content["images"])} to {split}' for split, content in splits.items())
     print(f'\n{COUNT} images in {out}: {counts}')
 

@@ -295,7 +295,7 @@ def convert(path: Path, out: Path, arch: str | dict[str, Any] | None = None) -> 
 
     from daga_mm.backbones.checkpoints import load_trunk
     from daga_mm.backbones.trunk import build_trunk
-    from daga_mm.engine import AtomicBackend
+    from daga_mm.io import AtomicBackend
 
     graph = Graph(path)
     state = graph.state_dict()

@@ -1,4 +1,4 @@
-"""Mixed precision where there is no GPU: mmengine's own refuses to be there."""
+"""Mixed precision on any device; AmpOptimWrapper refuses the CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

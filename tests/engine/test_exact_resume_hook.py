@@ -7,9 +7,10 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import BatchSampler
 
-from daga_mm.engine import CheckpointHook, DefaultSampler, ExactResumeHook, InfiniteSampler, Runner
+from daga_mm.datasets import DefaultSampler, InfiniteSampler
+from daga_mm.engine import CheckpointHook, ExactResumeHook, Runner
 
-from .toys import NUMBERS, Better, Line, Points
+from ..toys import NUMBERS, Better, Line, Points
 
 
 class Batches(Hook):

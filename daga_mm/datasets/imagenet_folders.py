@@ -26,7 +26,7 @@ class ImageNetFolders(BaseDataset):
 
     Args:
         data_root: The folder of class folders.
-        **kwargs: ``pipeline`` and other arguments of mmengine's BaseDataset.
+        **kwargs: ``pipeline`` and other arguments of `mmengine.dataset.BaseDataset`.
 
     Raises:
         FileNotFoundError: No such folder.

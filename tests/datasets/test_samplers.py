@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from daga_mm.engine import DefaultSampler, InfiniteSampler
+from daga_mm.datasets import DefaultSampler, InfiniteSampler
 
 
 class Random(torch.utils.data.Dataset):

@@ -15,8 +15,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..datasets import DefaultSampler, InfiniteSampler, set_seed
 from ..registry import HOOKS
-from .samplers import DefaultSampler, InfiniteSampler, set_seed
 
 
 @HOOKS.register_module()

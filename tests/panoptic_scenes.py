@@ -5,7 +5,7 @@ from pathlib import Path
 
 from demo.scenes import write_coco
 
-from ..tools.conftest import call, load_converter
+from .tools.conftest import call, load_converter
 
 
 def write_panoptic(folder: Path, num_train: int, num_val: int, seed: int, size: tuple[int, int]) -> Path:

@@ -9,11 +9,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.visualization import Visualizer
 
+from daga_mm.cli.dry_run import dry_run
 from daga_mm.cli.runs import build_runner
-from daga_mm.engine import CheckpointHook, RunError, dry_run
+from daga_mm.engine import CheckpointHook
+from daga_mm.errors import RunError
 
 from ..small_runs import TRAINED
-from .toys import toy_runner
+from ..toys import toy_runner
 
 
 class ToyVisualizationHook(Hook):
@@ -70,7 +72,7 @@ def test_a_metric_that_cannot_be_computed_ends_it(tmp_path):
 
 def test_a_misspelt_best_metric_ends_it(tmp_path):
     hook = CheckpointHook(100, by_epoch=False, save_best='mIoU', rule='greater')
-    with pytest.raises(RunError, match=r'save_best is mIoU, and the validation measures score: name one of these in'):
+    with pytest.raises(RunError, match='save_best .*mIoU.*score'):
         attempt(tmp_path, hook)
     assert not list(tmp_path.iterdir())
 

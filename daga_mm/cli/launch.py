@@ -1,18 +1,12 @@
-"""Several processes on the CPU, where mmengine 0.10.7 starts none: gloo, DDP without devices, plain batch norm."""
+"""Join the processes of a launcher on the CPU, where mmengine 0.10.7 starts none."""
 
 import os
 import subprocess
 from datetime import timedelta
-from typing import Any
 
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import print_log
-from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
-from torch import nn
-
-from ..registry import MODEL_WRAPPERS
 
 # Where a launcher says which process this is: of all, of how many, and of those on this machine.
 NAMES = {
@@ -30,13 +24,13 @@ STARTERS = {
 def join_processes(config: Config, launcher: str) -> None:
     """On a machine without an accelerator, join the launcher's other processes, and prepare the config for it.
 
-    mmengine's Runner leaves a process group alone that exists. With an accelerator, or without a launcher, nothing is
-    done here: mmengine does it over NCCL. ``env_cfg.dist_cfg.timeout`` is for how many seconds a process waits for
+    A Runner uses an existing process group. With an accelerator, or without a launcher, nothing is done here: the
+    Runner joins the processes over NCCL. ``env_cfg.dist_cfg.timeout`` is for how many seconds a process waits for
     another one.
 
     Args:
-        config: The config of a run; its model is to be wrapped in :class:`CPUDataParallel`, unless it names a wrapper
-            of another kind.
+        config: The config of a run; its model is to be wrapped in `daga_mm.engine.CPUDataParallel`, unless it names a
+            wrapper of another kind.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
@@ -71,22 +65,3 @@ def _name_this_process(launcher: str) -> None:
         os.environ['MASTER_ADDR'] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
             0
         ]
-
-
-@MODEL_WRAPPERS.register_module()
-class CPUDataParallel(MMDistributedDataParallel):
-    """DDP for a model on the CPU.
-
-    Synchronised batch norm exists on GPUs only: here each process takes the statistics of its own images.
-
-    Args:
-        module: The model.
-        device_ids: mmengine's; not used.
-        **kwargs: As for mmengine's MMDistributedDataParallel.
-    """
-
-    def __init__(self, module: nn.Module, device_ids: Any = None, **kwargs: Any) -> None:
-        if any(type(part).__name__ == 'SyncBatchNorm' for part in module.modules()):  # torch's or mmcv's
-            print_log('SyncBN needs GPUs: on the CPU it is BN, with the statistics of each process', 'current')
-            module = revert_sync_batchnorm(module)
-        super().__init__(module, **kwargs)

@@ -18,8 +18,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..backbones import unwrap
-from ..compat import load_checkpoint_file
 from ..errors import RunError
+from ..io import load_checkpoint_file
 
 STEPS = 4  # the first one warms up
 

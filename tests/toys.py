@@ -14,7 +14,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset, get_worker_info
 
-from daga_mm.engine import CheckpointHook, DefaultSampler, FiniteLossHook, Runner
+from daga_mm.datasets import DefaultSampler
+from daga_mm.engine import CheckpointHook, FiniteLossHook, Runner
 
 NUMBERS = itertools.count()
 
