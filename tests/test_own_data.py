@@ -36,9 +36,9 @@ SCORES = {
 def scenes(tmp_path_factory) -> Path:
     """Folders with data/rooms as the page describes it, by what it is for."""
     folder = tmp_path_factory.mktemp('scenes')
-    write_coco(folder / 'coco', 3, 2, size=SIZE)
-    write_ade20k(folder / 'ade20k', 3, 2, size=SIZE)
-    write_nyu(folder / 'nyu', 3, 2, size=SIZE)
+    write_coco(folder / 'coco', 2, 2, size=SIZE)
+    write_ade20k(folder / 'ade20k', 2, 2, size=SIZE)
+    write_nyu(folder / 'nyu', 2, 2, size=SIZE)
     write_imagenet(folder / 'imagenet', 14, 14, size=(64, 64))
     return folder
 
@@ -87,11 +87,11 @@ WRITERS = dict(
 
 
 def small(config):
-    """The config on the small trunk, with narrow heads, images of 96×64 and an epoch of three images."""
+    """The config on the small trunk, with narrow heads, images of 96×64 and an epoch of two images."""
     checkpoint = REPOSITORY / 'demo/trunk/vit_scenes.safetensors'
     config = shrink(config, str(checkpoint), TRUNK)
     for loader in (config.train_dataloader, config.val_dataloader):
-        loader.update(batch_size=1, num_workers=0, persistent_workers=False, pin_memory=False)
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False)
         for step in loader.dataset.pipeline:
             if step.type in ('Resize', 'RandomResize'):
                 step.scale = SIZE
@@ -106,7 +106,7 @@ def small(config):
         config.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=10)  # the untrained head is sure of nothing
         config.model.test_cfg.rpn.max_per_img = config.model.train_cfg.rpn_proposal.max_per_img = 50
         config.model.train_cfg.rcnn.sampler.num = 16
-    if config.model.test_cfg and config.model.test_cfg.get('mode') == 'slide':
+    if config.model.get('test_cfg', {}).get('mode') == 'slide':
         config.model.test_cfg.update(crop_size=(64, 64), stride=(43, 43))
     if 'max_iters' in config.train_cfg:
         config.train_cfg.update(max_iters=1, val_interval=1)
