@@ -4,7 +4,6 @@ import argparse
 import ast
 import importlib.util
 import inspect
-import itertools
 import os
 import re
 import shlex
@@ -13,8 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -25,9 +22,7 @@ from daga_mm import registry
 from daga_mm.adapters import adapter_names
 from daga_mm.backbones import DAGAViT
 from daga_mm.cli.config import load_config, path_names
-from daga_mm.cli.data import require_data
 from daga_mm.cli.parser import ADAPTER
-from daga_mm.engine import check_pipelines
 from daga_mm.visualization import AttentionVisHook
 
 from .conftest import REPOSITORY
@@ -330,23 +325,3 @@ def test_parameters_of_the_adapters_are_counted():
         with torch.device('meta'):
             model = DAGAViT('dinov3_vitb16', adapter=ast.literal_eval(name), frozen=not full)
         assert f'{sum(p.numel() for p in model.parameters() if p.requires_grad):,}' == count, name
-
-
-def test_a_config_for_classes_of_ones_own_reads_them(tmp_path):
-    text = (REPOSITORY / 'docs/tasks.md').read_text()
-    (block,) = re.findall(r'^```python\n(_base_ = .*?)^```', text, flags=re.DOTALL | re.MULTILINE)
-    path = tmp_path / 'fields.py'
-    path.write_text(block.replace("'configs/", f"'{REPOSITORY}/configs/").replace('data/fields', str(tmp_path)))
-    for kind, split in itertools.product(('images', 'annotations'), ('training', 'validation')):
-        (tmp_path / kind / split).mkdir(parents=True)
-        pixels = np.full((40, 60, 3), 90) if kind == 'images' else np.arange(2400).reshape(40, 60) // 4 % 3
-        cv2.imwrite(str(tmp_path / kind / split / 'a.png'), pixels.astype(np.uint8))
-    config = load_config(path)
-    require_data(config, 'train', 'val', 'test')
-    init_default_scope('mmseg')
-    for split in ('train', 'val', 'test'):
-        dataset = registry.DATASETS.build(config[f'{split}_dataloader'].dataset)
-        check_pipelines(dataset)
-        assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [0, 1, 2]
-        assert dataset.metainfo['classes'] == ('soil', 'crop', 'weed')
-    assert config.model.decode_head.num_classes == config.model.auxiliary_head.num_classes == 3
