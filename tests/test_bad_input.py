@@ -650,7 +650,7 @@ INFER: dict[str, tuple[Callable[[Place], list], str]] = {
     'no image': (lambda p: [p.path / 'none', 'c.py', 'c.pth'], 'no image at .*none; folders are searched for .bmp'),
     'no device': (
         lambda p: [p.data / 'cls/test/class0', classifier(p), weights(p), '--device', 'gpu0'], 'device gpu0: .* or take cpu'),
-    'no kind of image': (lambda p: [p.file('a.heic'), 'c.py', 'c.pth'], r'a\.heic is no image of a kind that is read: .bmp'),
+    'no kind of image': (lambda p: [p.file('a.heic'), 'c.py', 'c.pth'], r'a\.heic is not a supported image, expected one of .bmp'),
     'a broken image': (
         lambda p: [p.file('a.png', 'PNG').parent, classifier(p), weights(p)], r'a\.png cannot be read as an image'),
     'a checkpoint that is none': (

@@ -81,9 +81,7 @@ def classification(scenes: Path, rooms: Path) -> None:
         shutil.copy(path, target)
 
 
-WRITERS = dict(
-    instances=instances, detection=instances, semantic=semantic, depth=depth, classification=classification
-)
+WRITERS = dict(instances=instances, detection=instances, semantic=semantic, depth=depth, classification=classification)
 
 
 def small(config):

@@ -9,7 +9,6 @@ from demo.scenes import render_scene
 
 from .conftest import REPOSITORY
 
-
 README = (REPOSITORY / 'README.md').read_text()
 
 
@@ -23,7 +22,9 @@ def test_costs_are_those_of_the_page_of_measurements():
     measured = {}
     for name, *cells in (row.strip('| ').split(' | ') for row in table.splitlines() if row.count('|') == 9):
         measured[re.split(', |$', name)[0]] = [cells[0], *cells[2::2]]  # the parameters, and the columns of 512²
-    rows = re.findall(r'^\| ([\w -]+?)(?: trunk)? \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$', README, flags=re.MULTILINE)
+    rows = re.findall(
+        r'^\| ([\w -]+?)(?: trunk)? \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$', README, flags=re.MULTILINE
+    )
     assert len(rows) == 5 and all(measured[name] == figures for name, *figures in rows)
 
 

@@ -26,7 +26,9 @@ def test_the_trunk_is_what_the_page_says_and_loads(name, channels, patch, normal
     published = timm.create_model(arch, depth=1, num_classes=config.num_classes)  # a block: it loads faster
     save_file(published.state_dict(), tmp_path / 'model.safetensors')
     weights = dict(type='Pretrained', checkpoint=str(tmp_path / 'model.safetensors'))
-    model = DAGAViT(dict(name=arch, depth=1), adapter=dict(type='DAGA', layers=(0,)), out_indices=(0,), init_cfg=weights)
+    model = DAGAViT(
+        dict(name=arch, depth=1), adapter=dict(type='DAGA', layers=(0,)), out_indices=(0,), init_cfg=weights
+    )
     model.init_weights()
     assert (model.embed_dims, model.patch_size) == (int(channels), int(patch))
     with torch.no_grad():

@@ -2,14 +2,14 @@
 
 - ``model``: `load` a config and a checkpoint; predict, draw, and read the backbone's maps.
 - ``many_tasks``: `load_tasks`, models of several tasks on one trunk.
-- ``images``: what counts as images.
+- ``images``: files, folders, arrays and PIL images as input.
 - ``inferencers``: the inferencers of mmdet, mmseg and mmpretrain in one form.
 - ``tiling``: large images in tiles.
 - ``drawing``: pictures of predictions.
 - ``run_lengths``: masks in large images.
 - ``deployed``: a model with the normalisation of its images inside.
 
-The task packages are imported when a model of theirs is loaded.
+A task package is imported when a model of it is loaded.
 """
 
 from .images import find_images

@@ -1,4 +1,4 @@
-"""DAGAViT, and the trunks and weight files that it adapts."""
+"""DAGAViT, its trunks and their weight files."""
 
 from .daga_vit import DAGAViT
 from .dinov3_trunk import DINOv3Trunk

@@ -25,8 +25,11 @@ def shrink(config: Config, checkpoint: str | None = None, trunk: dict[str, Any] 
     dims = DIMS[arch['name']]
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor', {}))  # where mmpretrain has it
     widths = {} if config.model.type == 'DINO' else WIDTHS  # its decoder encodes places in 256 channels
-    model = {key: value if key in ('data_preprocessor', 'train_cfg', 'test_cfg') else _narrow(value, dims, widths, trunk)
-             for key, value in config.model.to_dict().items()}  # fmt: skip
+    kept = ('data_preprocessor', 'train_cfg', 'test_cfg')
+    model = {
+        key: value if key in kept else _narrow(value, dims, widths, trunk)
+        for key, value in config.model.to_dict().items()
+    }
     if 'pad_size_divisor' in model['data_preprocessor']:
         model['data_preprocessor']['pad_size_divisor'] = 32  # and no megapixel
     if model['type'] == 'DINO':
