@@ -149,6 +149,23 @@ def test_mim_trains_from_the_wheel(wheel, tmp_path):
     assert str(wheel) in out, 'the config came from elsewhere'
 
 
+def test_an_own_config_inherits_from_the_wheel(wheel, tmp_path):
+    """The first line of the configs in docs/own_data.md."""
+    (tmp_path / 'own.py').write_text(f"_base_ = __import__('daga_mm').config_path('mmseg/{CONFIG}.py')")
+    code = 'from daga_mm.cli.config import load_config; print(load_config("own.py").model.backbone.type)'
+    assert run(['-c', code], tmp_path, PYTHONPATH=str(wheel)).split()[-1] == 'daga_mm.DAGAViT'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place', ['clone', 'wheel'])
+def test_mim_trains_an_own_config(place, request, tmp_path):
+    (tmp_path / 'own.py').write_text(f"_base_ = __import__('daga_mm').config_path('mmseg/{CONFIG}.py')")
+    where = {'PYTHONPATH': str(request.getfixturevalue(place))}
+    train(['-m', 'mim', 'train', 'daga_mm', 'own.py'], tmp_path, **where)
+    command = ['-m', 'mim', 'train', 'daga_mm', 'own.py', '--dry-run', '--work-dir', str(tmp_path / 'dry')]
+    assert 'memory' in run([*command, '--cfg-options', *tiny_options()], tmp_path, **where).lower()
+
+
 def test_upstreams_own_scripts_train_and_test_our_config(tmp_path):
     tools = Path(importlib.util.find_spec('mmseg').submodule_search_locations[0], '.mim/tools')
     config = str(REPOSITORY / f'configs/mmseg/{CONFIG}.py')

@@ -1,4 +1,4 @@
-"""The interface of adapters: what `DAGAViT` asks of a method that adapts a frozen trunk."""
+"""The interface of adapters: methods that adapt the frozen trunk of `DAGAViT`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """What an adapter knows of the forward pass while one block runs; a new one for each block.
+    """State of the forward pass while one block runs; a new one for each block.
 
     Attributes:
         grid: Patch grid (h, w).
         num_prefix_tokens: P, tokens in front of the patches.
         attention: In `Adapter.after_block`, what the adapter ``reads``: the class token's attention to the patches,
             stretched to [0, 1] per image: (B, h, w), or (B, heads, h, w).
-        kept: What a hook of this block leaves for a later one of the same block.
+        kept: Tensors that a hook of this block passes to a later hook of the same block.
     """
 
     grid: tuple[int, int]
@@ -32,11 +32,11 @@ class Context:
 
 @dataclass(frozen=True)
 class Guidance:
-    """Attention that is read in the untouched trunk rather than in the adapted block.
+    """Attention of the untouched trunk instead of the adapted block.
 
     Attributes:
         layer: The block.
-        scale: The image is resized by this factor in (0, 1] before.
+        scale: The image is first resized by this factor in (0, 1].
     """
 
     layer: int
@@ -46,8 +46,8 @@ class Guidance:
 class Adapter(nn.Module):
     """A method that adapts a frozen trunk.
 
-    A subclass works after blocks (`after_block`), inside of them (hooks that `attach` registers), or trains the trunk's
-    own parameters (`trains`). It is built from the trunk's dimensions and never keeps the trunk.
+    A subclass works after blocks (`after_block`), inside them (hooks that `attach` registers), or trains the trunk's
+    own parameters (`trains`). It is built from the trunk's dimensions and does not keep the trunk.
 
     Args:
         trunk: The trunk, randomly initialised.
@@ -58,12 +58,12 @@ class Adapter(nn.Module):
         name: Short name; ``adapters.<name>.`` starts its keys in state dicts.
         layers: Blocks at which it works, in ascending order.
         reads: Attention that it needs after each of its blocks: 'nothing', the 'mean' over heads, or all 'heads'.
-        guidance: Where that attention comes from: None is the block itself, as adapted.
-        patches_only: Whether it leaves class token and registers alone. These then feel it from the next block on.
-        works_inside: Whether it changes blocks, by hooks or by their weights, rather than tokens between them.
-        lr_mult: Factor on the learning rate that suits the method, unless ``adapter_lr_mult`` is set.
-        decay_mult: The same for weight decay.
-        context: Of the block that runs; None while no adapted block runs, and then hooks leave everything as it is.
+        guidance: Source of that attention; None: the adapted block itself.
+        patches_only: Whether it changes patches only. Class token and registers then change from the next block on.
+        works_inside: Whether it changes blocks (hooks, weights) rather than tokens between them.
+        lr_mult: Default factor on the learning rate; ``adapter_lr_mult`` overrides it.
+        decay_mult: Factor on the weight decay.
+        context: Context of the block that runs; None while no adapted block runs, and then hooks change nothing.
 
     Raises:
         ValueError: A layer is out of range or beyond ``last``.
@@ -93,7 +93,7 @@ class Adapter(nn.Module):
 
     @property
     def first_block(self) -> int:
-        """The first block that sees changed tokens or weights. Everything before is the frozen trunk's."""
+        """The first block with changed tokens or weights. Earlier blocks are those of the frozen trunk."""
         return self.layers[0] + (not self.works_inside)
 
     def attach(self, trunk: Trunk) -> None:
@@ -112,11 +112,11 @@ class Adapter(nn.Module):
         return None
 
     def is_identity(self) -> bool:
-        """Whether the adapter is certain to change nothing yet, as it is when it is new."""
+        """Whether the adapter is known to be the identity, as after initialisation."""
         return False
 
     def curves(self) -> dict[str, Tensor]:
-        """Scalars worth watching in training, by name."""
+        """Scalars to log in training, by name."""
         return {}
 
 
@@ -124,7 +124,7 @@ def block_indices(name: str, indices: Sequence[int], trunk: Trunk) -> tuple[int,
     """Block indices in ascending order, negative ones counted from the end.
 
     Raises:
-        ValueError: They are not a sequence of indices, or out of range; ``name`` says which argument.
+        ValueError: They are not a sequence of indices, or out of range; the message has the argument's ``name``.
     """
     if isinstance(indices, str) or not all(isinstance(index, int) for index in indices):
         raise ValueError(f'{name} is {indices!r}, expected block indices such as (1, 2, -2, -1)')

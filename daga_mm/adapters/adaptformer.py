@@ -23,7 +23,7 @@ class AdaptFormer(Adapter):
         trunk: See `Adapter`.
         last: See `Adapter`.
         bottleneck_dim: Channels between ``down`` and ``up``; 64 in the paper.
-        scale: Of the update; 0.1 in the paper.
+        scale: Factor on the update; 0.1 in the paper.
         dropout: Probability of dropping bottleneck channels in training; 0.1 in the authors' code.
         layers: Blocks; 'all' is every block that runs.
     """

@@ -32,7 +32,7 @@ def build_adapters(config: AdapterConfig, trunk: Trunk, last: int, patches_reach
 
     Raises:
         ValueError: Unknown or repeated names, unknown options, layers that cannot influence any output, or adapters
-            that do not work beside each other.
+            that cannot be combined.
     """
     configs = [] if config is None else [config] if isinstance(config, str | Mapping) else list(config)
     adapters = nn.ModuleDict()
@@ -41,7 +41,7 @@ def build_adapters(config: AdapterConfig, trunk: Trunk, last: int, patches_reach
         adapter_class = _find(options.pop('type', None))
         _check_options(adapter_class, options)
         if adapter_class.name in adapters:
-            raise ValueError(f'adapter: {adapter_class.name} is there twice')
+            raise ValueError(f'adapter has {adapter_class.name} twice, expected each adapter once')
         reach = patches_reach if adapter_class.patches_only else last
         adapters[adapter_class.name] = adapter_class(trunk, reach, **options)
     inside = [name for name, adapter in adapters.items() if adapter.works_inside]

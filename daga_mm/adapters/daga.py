@@ -3,8 +3,8 @@
     map ──► attention encoder ──► instruction ──► gate generator ──► gate ─┐
     patches ──► feature transformer (norm, down, GELU, up) ────────────────×── · mixing weight ──► + patches
 
-The published parts (github.com/Jaywalk18/Dino_DAGA) in a form that starts as the identity: the only zero in the
-chain is the up-projection. A second one, in the gate, would starve the encoder of gradient for the first steps.
+The published parts (github.com/Jaywalk18/Dino_DAGA) in a form that starts as the identity: only the up-projection is
+initialised to zero. With a second zero, in the gate, the encoder would have no gradient in the first steps.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AttentionEncoder(nn.Module):
     def forward(self, guidance: Tensor) -> Tensor:
         """Map (B, h, w) in [0, 1] -> instruction (B, I, 1, 1), or (B, I, h, w) for token gates."""
         first: Any = self.convs[0]
-        guidance = guidance.to(first.weight.dtype)  # maps are float32, a model of half precision is not
+        guidance = guidance.to(first.weight.dtype)  # maps are float32 in a model of half precision, too
         encoded = self.convs(guidance.unsqueeze(1))  # (B, hidden, h, w)
         instruction = self.project(encoded.mean(dim=(2, 3)))[:, :, None, None]  # (B, I, 1, 1)
         return instruction if self.unpooled is None else instruction + self.unpooled(encoded)
@@ -65,7 +65,7 @@ class HeadsEncoder(nn.Module):
     """The attention of each head relative to its mean, for `HeadsBottleneck`; without parameters."""
 
     def forward(self, guidance: Tensor) -> Tensor:
-        """Maps (B, heads, h, w) in [0, 1] -> instruction (B, heads, h, w), each map over its mean, less 1."""
+        """Maps (B, heads, h, w) in [0, 1] -> instruction (B, heads, h, w): each map divided by its mean, minus 1."""
         return guidance / (guidance.mean(dim=(2, 3), keepdim=True) + 1e-6) - 1
 
 
@@ -76,7 +76,7 @@ class GatedBottleneck(nn.Module):
         embed_dims: Channels D of the tokens.
         instruction_dim: Channels I of the instruction.
         bottleneck_dim: Channels between the two projections.
-        mixing_init: Start of the learnable mixing weight.
+        mixing_init: Initial value of the learnable mixing weight.
     """
 
     def __init__(self, embed_dims: int, instruction_dim: int, bottleneck_dim: int, mixing_init: float) -> None:
@@ -110,7 +110,7 @@ class GatedBottleneck(nn.Module):
 
 
 class HeadsBottleneck(GatedBottleneck):
-    """A bottleneck with a gate that is linear in the patch's attention from each head, I = heads; 1/2 at first."""
+    """A bottleneck whose gate is linear in the patch's attention from each head, I = heads; initially 1/2."""
 
     def __init__(self, embed_dims: int, instruction_dim: int, bottleneck_dim: int, mixing_init: float) -> None:
         super().__init__(embed_dims, instruction_dim, bottleneck_dim, mixing_init)
@@ -137,7 +137,7 @@ class DAGA(Adapter):
             a second pass through the trunk from the first adapted block on.
         instruction_dim: Channels of the instruction.
         bottleneck_dim: Channels of the bottleneck.
-        mixing_init: Start of the learnable mixing weight.
+        mixing_init: Initial value of the learnable mixing weight.
         share_encoder: One attention encoder for all layers.
 
     Raises:
@@ -178,7 +178,7 @@ class DAGA(Adapter):
         )
 
     def instruction(self, index: int, attention: Tensor) -> Tensor:
-        """Encode what is read at block ``index``: (B, h, w) or (B, heads, h, w) -> (B, I, 1, 1) or (B, I, h, w)."""
+        """Encode the attention at block ``index``: (B, h, w) or (B, heads, h, w) -> (B, I, 1, 1) or (B, I, h, w)."""
         return self.encoders['shared' if 'shared' in self.encoders else str(index)](attention)
 
     def after_block(self, index: int, tokens: Tensor, context: Context) -> Tensor:

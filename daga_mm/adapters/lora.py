@@ -88,7 +88,7 @@ class LoRA(Adapter):
         """Add the updates to the weights of the trunk, so that inference costs nothing extra.
 
         Raises:
-            RuntimeError: They are already in there.
+            RuntimeError: They are already merged.
             ValueError: The weights are not float32 or float64, which would round the updates away.
         """
         if self.merged:
@@ -100,7 +100,7 @@ class LoRA(Adapter):
         """Subtract the updates from the weights of the trunk again.
 
         Raises:
-            RuntimeError: They are not in there.
+            RuntimeError: They are not merged.
         """
         if not self.merged:
             raise RuntimeError('LoRA is not merged into the trunk')

@@ -2,7 +2,7 @@
 
 - ``model``: `load` a config and a checkpoint; predict, draw, and read the backbone's maps.
 - ``many_tasks``: `load_tasks`, models of several tasks on one trunk.
-- ``images``: what counts as images.
+- ``images``: files, folders, arrays and PIL images as input.
 - ``inferencers``: the inferencers of mmdet, mmseg and mmpretrain in one form.
 - ``tiling``: large images in tiles.
 - ``drawing``: pictures of predictions.
@@ -11,7 +11,7 @@
 - ``deployed``: a model with the normalisation of its images inside.
 - ``known_sizes``, ``adaptive_pool``: what graphs need of heads that compute with sizes.
 
-The task packages are imported when a model of theirs is loaded.
+A task package is imported when a model of it is loaded.
 """
 
 from .export import export

@@ -1,4 +1,4 @@
-"""A trained model as it is deployed: 8-bit images in, results of their size out."""
+"""A trained model for deployment: from 8-bit images to results of their size."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ Outputs = dict[str, Tensor]
 
 
 class Deployed(nn.Module):
-    """A model with what surrounds it in a test: normalisation and padding before it, resizing of the result after it.
+    """A model with the normalisation, padding and resizing of results that surround it in a test.
 
-    Images are neither resized nor cut into windows: they come in at the size at which the model sees them.
+    Images are neither resized nor cut into windows: the model processes them at their own size.
 
     Args:
         model: A model of mmpretrain, mmseg or mmdet, with its weights.

@@ -1,4 +1,4 @@
-"""Draw predictions on images of any size: letters and lines grow with the image."""
+"""Draw predictions on images of any size: letters and lines scale with the image."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ def draw_segmentation(
 
     Args:
         image: (H, W, 3), uint8, RGB.
-        labels: (H, W), integers; where they are no number of a class, the image stays as it is.
+        labels: (H, W), integers; pixels whose label is not a class are left unchanged.
         classes: The names of the classes.
         palette: Their colours.
 
@@ -79,7 +79,7 @@ def _tint(pixels: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
 
 
 class _Pen:
-    """Draws boxes and words on a picture, of a size that can be read in it.
+    """Draws boxes and words in a size that is legible in the picture.
 
     Args:
         picture: (H, W, 3), uint8, RGB; drawn on in place.
@@ -96,7 +96,7 @@ class _Pen:
         cv2.rectangle(self.picture, (left, top), (right - 1, bottom - 1), _ints(colour), self.width)
 
     def text(self, text: str, x: float, y: float, colour: Colour, centred: bool = False) -> None:
-        """Words on a ground of a colour, from their left upper corner or around a place, inside of the picture."""
+        """Words on a coloured background, from their upper left corner or around a position, inside the picture."""
         margin = 2 * self.width
         left, top, right, bottom = self.font.getbbox(text)
         sides = round(right - left) + 2 * margin, round(bottom - top) + 2 * margin
@@ -111,5 +111,5 @@ class _Pen:
 
 
 def _ints(colour: Colour) -> tuple[int, ...]:
-    """NumPy's integers, which mmdet's random colours have, are none for OpenCV and Pillow."""
+    """mmdet's random colours have NumPy's integers, which OpenCV and Pillow refuse."""
     return tuple(map(int, colour))

@@ -1,4 +1,4 @@
-"""Images as users have them: files, folders, arrays, PIL images."""
+"""Images of users: files, folders, arrays, PIL images."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ def find_images(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: The file is no image of a kind that is read.
+        ValueError: The file's format is not supported.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() not in IMAGES:
-        raise ValueError(f'{path} is no image of a kind that is read: {", ".join(IMAGES)}')
+        raise ValueError(f'{path} is not a supported image, expected one of {", ".join(IMAGES)}')
     found = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.suffix.lower() in IMAGES)
     if not found:
         raise FileNotFoundError(f'no image at {path}; folders are searched for {", ".join(IMAGES)}')
@@ -51,11 +51,11 @@ def is_one(images: Images) -> bool:
 
 
 def as_list(images: Images) -> list[Any]:
-    """One image, a list or a folder of images -> the images one by one, as they were given; files are looked for.
+    """One image, a list or a folder of images -> a list of images, as they were given; files must exist.
 
     Raises:
         FileNotFoundError: No such file, or no image in a folder.
-        ValueError: A file is no image of a kind that is read, or a list is empty.
+        ValueError: A file's format is not supported, or a list is empty.
     """
     if isinstance(images, str | Path):
         return list(find_images(images))
@@ -67,7 +67,7 @@ def as_list(images: Images) -> list[Any]:
 
 
 def in_batches(images: Sequence[Any], batch_size: int, progress: bool) -> Iterator[Sequence[Any]]:
-    """Parts of a list, with a progress bar if it is asked for.
+    """Parts of a list, optionally with a progress bar.
 
     Raises:
         ValueError: ``batch_size`` is not a positive integer.
@@ -119,20 +119,20 @@ def read_image(source: Source) -> np.ndarray:
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:
-    """Write an image file, whole or not at all; its suffix says the format.
+    """Write an image file atomically, in the format of its suffix.
 
     Args:
         path: The file; its folder is made.
         pixels: (H, W, 3) of uint8 in RGB, or (H, W) of uint8 or uint16.
 
     Raises:
-        ValueError: The suffix is of no image format.
+        ValueError: The suffix is not one of an image format.
     """
     formats = Image.registered_extensions()
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
         raise ValueError(
-            f'{path} does not end like an image file, expected .png, .jpg or another of {", ".join(IMAGES)}'
+            f'{path} has no suffix of an image format, expected .png, .jpg or another of {", ".join(IMAGES)}'
         )
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, formats[suffix])

@@ -22,20 +22,20 @@ from .images import Source, write_image
 from .tiling import Predict, as_dict, detect_in_tiles, encode_instances, segment_in_tiles
 
 Size = tuple[int, int]  # height, width
-GEOMETRY = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'ResizeShortestEdge')  # steps that `size` takes the place of
+GEOMETRY = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'ResizeShortestEdge')  # steps that `size` replaces
 
 
 class Inferencer(ABC):
     """An inferencer of a task package.
 
     Args:
-        config: Of the model.
+        config: Config of the model.
         checkpoint: Its weights; None: the trunk alone, from the backbone's ``init_cfg``.
-        device: Where it computes.
+        device: Device of the computation.
 
     Attributes:
         task: 'detection', 'segmentation', 'depth' or 'classification'.
-        suffix: Of the files that `write` makes.
+        suffix: Suffix of the files that `write` makes.
         upstream: The package's own inferencer.
 
     Raises:
@@ -70,11 +70,11 @@ class Inferencer(ABC):
     def _build(self, config: Config, checkpoint: str | None, device: str) -> Any: ...
 
     def registries(self) -> Any:
-        """A context in which names mean what they mean in the task package."""
+        """A context in which names resolve as in the task package."""
         return DefaultScope.overwrite_default_scope(self.scope)
 
     def batches(self, sources: Sequence[Source], batch_size: int, size: Size | None) -> Iterator[dict]:
-        """What the model's ``test_step`` takes, ``batch_size`` images at once.
+        """Inputs of the model's ``test_step``, ``batch_size`` images at once.
 
         Args:
             sources: Images.
@@ -101,7 +101,7 @@ class Inferencer(ABC):
         Raises:
             ValueError: Predictions of the task cannot be merged, or ``overlap`` is not in [0, size).
         """
-        raise ValueError(f'tiles are for detection and segmentation, and this model is of {self.task}')
+        raise ValueError(f'this model is for {self.task}, expected detection or segmentation to predict in tiles')
 
     @abstractmethod
     def draw(self, image: np.ndarray, sample: Any, score: float) -> np.ndarray:
@@ -113,7 +113,7 @@ class Inferencer(ABC):
 
 
 class Detection(Inferencer):
-    """mmdet's: boxes, masks and labels, or panoptic segments; as JSON, with masks in COCO's run lengths, and as PNG."""
+    """Boxes, masks and labels of mmdet as JSON, with masks in COCO's run lengths; panoptic segments also as PNG."""
 
     task, scope, suffix = 'detection', 'mmdet', '.json'
 
@@ -153,7 +153,7 @@ class Detection(Inferencer):
 
 
 class Segmentation(Inferencer):
-    """mmseg's: a label map, drawn in colours over the image; as PNG, one number per pixel."""
+    """Label maps of mmseg, drawn in colours over the image, written as PNG with one class number per pixel."""
 
     task, scope, suffix = 'segmentation', 'mmseg', '.png'
 
@@ -190,9 +190,9 @@ class Segmentation(Inferencer):
 
 
 class Depth(Segmentation):
-    """mmseg's, of a depth estimator; drawn in colours beside the image, with a bar in metres.
+    """Depth of mmseg's depth estimators, drawn in colours beside the image, with a bar in metres.
 
-    As 16-bit PNG: millimetres, or steps of 1/256 m where the model reaches beyond 65 m.
+    Written as 16-bit PNG: millimetres, or steps of 1/256 m for models with a range above 65 m.
     """
 
     task, classes = 'depth', ()
@@ -200,7 +200,9 @@ class Depth(Segmentation):
 
     def _prepared(self, config: Config) -> Config:
         config = super()._prepared(config)
-        dataset = config.test_dataloader.dataset  # mmseg removes loaders of annotations by their names, and not ours
+        dataset = (
+            config.test_dataloader.dataset
+        )  # mmseg removes loaders of annotations by name, but not those of daga_mm
         dataset.pipeline = [step for step in dataset.pipeline if 'Annotation' not in step['type']]
         return config
 
@@ -218,7 +220,7 @@ class Depth(Segmentation):
 
 
 class Classification(Inferencer):
-    """mmpretrain's: the class and its score, written on the image; as JSON."""
+    """Class and score of mmpretrain's classifiers, drawn on the image, written as JSON."""
 
     task, scope, suffix = 'classification', 'mmpretrain', '.json'
 
@@ -263,7 +265,7 @@ def kind_of(config: Config) -> type[Inferencer]:
 
 
 def plain(element: Any) -> Any:
-    """A data sample with its tensors on the CPU, and those of half precision in float32."""
+    """A data sample with its tensors on the CPU, half precision converted to float32."""
     found = element.new()
     for name, value in element.items():
         if isinstance(value, Tensor):
@@ -276,14 +278,14 @@ def plain(element: Any) -> Any:
 
 
 def _resized(pipeline: Sequence[dict], size: Size) -> list[dict]:
-    """A test pipeline that resizes images to exactly this size after it has read them, and not otherwise."""
+    """A test pipeline whose only resizing is to exactly this size, after reading the image."""
     steps = [step for step in pipeline if step['type'].rpartition('.')[2] not in GEOMETRY]
     after = 1 + [step['type'].rpartition('.')[2] for step in steps].index('LoadImageFromFile')
     return [*steps[:after], dict(type='Resize', scale=(size[1], size[0]), keep_ratio=False), *steps[after:]]
 
 
 def _encoded(sample: Any) -> InstanceData:
-    """The instances of a sample, with masks as run lengths; those of tiles have them already."""
+    """The instances of a sample, with masks as run lengths, which those of tiles already have."""
     found = sample.pred_instances
     masks = found.get('masks')
     return found if isinstance(masks, list) else encode_instances(found, sample.ori_shape[:2])

@@ -19,11 +19,11 @@ class Tasks:
     """Models of several tasks, as `load_tasks` returns them.
 
     Attributes:
-        models: By name, the models; each works alone too.
+        models: By name, the models; each can be used alone as well.
         trunk: The trunk that models share; None if each has its own.
-        own_trunk: By name, why a model has a trunk of its own.
-        shared_until: By name, how many blocks of the shared trunk a model runs unadapted. They run once for all models
-            whose preprocessed images are equal.
+        own_trunk: By name, the reason for a model's own trunk.
+        shared_until: By name, the number of blocks of the shared trunk that a model runs unadapted. They run once for
+            all models whose preprocessed images are equal.
     """
 
     def __init__(self, models: Mapping[str, Model]) -> None:
@@ -66,7 +66,7 @@ class Tasks:
     def stream(
         self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
     ) -> Iterator[dict[str, Result]]:
-        """The same results one after the other: those of a large folder need not be in memory together."""
+        """Yield the same results one by one, for folders whose results do not fit into memory."""
         for batch in in_batches(as_list(images), batch_size, progress):
             with nullcontext() if self.trunk is None else shared_blocks(self.trunk):
                 found = {
@@ -83,10 +83,10 @@ def load_tasks(
     dtype: Literal['float16', 'bfloat16'] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Tasks:
-    """Load models of several tasks; those that left the same pretrained trunk as it was share it in memory.
+    """Load models of several tasks; those with the same unchanged pretrained trunk share it in memory.
 
     Adapters that work inside blocks or train the trunk's weights (LoRA, AdaptFormer, Mona, BitFit, LastBlocks), and
-    full fine-tuning, need a trunk of their own: the log and `Tasks.own_trunk` say so.
+    full fine-tuning, need a trunk of their own: see the log and `Tasks.own_trunk`.
 
     Args:
         tasks: By name, config and checkpoint, or the folder of a published model: the arguments of `load`.
@@ -138,7 +138,7 @@ def _share_trunk(models: Mapping[str, Model]) -> Trunk | None:
             words = ', '.join(f'{key} {found[key]} instead of {expected[key]}' for key in differing)
             raise ValueError(
                 f'{name} has another trunk than {first}: {words}. Its trunk is {models[name].model.backbone.trunk_id}, '
-                f'expected {models[first].model.backbone.trunk_id}. Load it by itself'
+                f'expected {models[first].model.backbone.trunk_id}. Load it separately'
             )
         backbone = models[name].model.backbone
         for index in backbone.trunk.taps:
@@ -148,7 +148,7 @@ def _share_trunk(models: Mapping[str, Model]) -> Trunk | None:
 
 
 def _identity(model: Model) -> dict[str, Any]:
-    """What two trunks have in common that compute the same."""
+    """Properties that are equal for two trunks with the same results."""
     backbone = model.model.backbone
     arch = model.config.model.backbone.get('arch', backbone.arch)
     return dict(

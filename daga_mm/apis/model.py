@@ -1,4 +1,4 @@
-"""A model that predicts: config, weights and class names in place."""
+"""A model that predicts, with its config, weights and class names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,7 +20,7 @@ from .published import find_published
 
 
 class Result:
-    """What a model found in an image: upstream's data sample, which can be drawn.
+    """The prediction for an image: upstream's data sample, which can be drawn and saved.
 
     The sample's fields are attributes of the result too: ``result.pred_instances`` (mmdet), ``result.pred_sem_seg``
     (mmseg), ``result.pred_depth_map`` (metres), ``result.pred_score`` (mmpretrain). Tensors are on the CPU.
@@ -50,7 +50,7 @@ class Result:
         """Draw the prediction: boxes and masks, classes of pixels in colours, depth with a bar in metres, or the class.
 
         Args:
-            path: Where the picture goes, too; its suffix says the format.
+            path: File for the picture, in the format of its suffix; None: it is only returned.
             score: Detection: the least score to draw.
 
         Returns:
@@ -64,10 +64,10 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Write the prediction: detections and classes as ``.json``, label maps and depth as ``.png``.
 
-        Depth is in millimetres, 16 bits, or in steps of 1/256 m where the model reaches beyond 65 m.
+        Depth has 16 bits, in millimetres, or in steps of 1/256 m for models with a range above 65 m.
 
         Args:
-            path: Of the file, without its suffix.
+            path: The file without its suffix.
 
         Returns:
             The file.
@@ -112,7 +112,7 @@ class Model:
             images: A file, an array (H, W, 3) of uint8 in RGB, a PIL image; a list of these, or a folder.
             batch_size: Images at once.
             size: (height, width) to which images are resized, whatever their aspect ratio; None: as the config's test
-                pipeline does. Results are of the images' own sizes.
+                pipeline does. Results have the images' own sizes.
             tile: Detection and segmentation: predict images in tiles of ``tile`` × ``tile`` pixels, ``batch_size`` of
                 them at once, and merge the predictions; see `detect_in_tiles` and `segment_in_tiles` in ``tiling``.
             overlap: Pixels that tiles have in common; None: a quarter of ``tile``.
@@ -143,7 +143,7 @@ class Model:
         overlap: int | None = None,
         progress: bool = False,
     ) -> Iterator[Result]:
-        """The same results one after the other: those of a large folder need not be in memory together."""
+        """Yield the same results one by one, for folders whose results do not fit into memory."""
         if not self._can_predict:
             raise RunError(
                 f'this {self.task} model has no trained head, since it was loaded without a checkpoint, or its config '
@@ -173,7 +173,7 @@ class Model:
     def features(
         self, images: Images, *, batch_size: int = 1, size: Size | None = None, progress: bool = False
     ) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
-        """The outputs of the backbone as the neck gets them, of whole images.
+        """The outputs of the backbone, the inputs of the neck, for whole images.
 
         Args:
             images: As for `predict`.
@@ -182,8 +182,8 @@ class Model:
             progress: Show a bar.
 
         Returns:
-            Of each image a tuple with one entry per out_index, (D, h, w) or (D,), in float32 on the CPU; a backbone
-            ``with_image`` puts the preprocessed image (3, H, W) in front. A list of such tuples for a list or a folder.
+            A tuple with one entry per out_index, (D, h, w) or (D,), in float32 on the CPU; with ``with_image`` the
+            preprocessed image (3, H, W) comes first. A list of such tuples for a list or a folder.
 
         Raises:
             RunError: A file cannot be read as an image. No head is needed; other errors are those of `predict`.
@@ -208,14 +208,14 @@ class Model:
     def _batches(
         self, images: Images, batch_size: int, size: Size | None, progress: bool
     ) -> Iterator[tuple[Sequence[Source], dict]]:
-        """The images of each batch, and what ``test_step`` takes of them."""
+        """The images of each batch, and the inputs of ``test_step`` for them."""
         sources = [as_source(image) for image in as_list(images)]
         batches = self._inferencer.batches(sources, batch_size, _checked(size))
         for chunk in in_batches(sources, batch_size, progress):
             try:
                 with self._inferencer.registries():
                     batch = next(batches)
-            except Exception as error:  # whatever the library that decodes images raises
+            except Exception as error:  # the decoding library may raise anything
                 faults = [fault for file in chunk if isinstance(file, str) and (fault := image_fault(file))]
                 if not faults:
                     raise
@@ -235,10 +235,10 @@ def load(
     Args:
         config: A config file; the name of a config as ``tools/list_configs.py`` shows it; or, without a checkpoint, the
             folder of a published model, which ``tools/publish_model.py`` wrote.
-        checkpoint: Its weights, with the trunk in them or without; a trunk that is not in there is looked for where it
-            was in training, or in the folder DINOV3_CHECKPOINTS. None: the trunk alone, for `Model.features`.
+        checkpoint: Its weights, with or without the trunk. A trunk that it does not contain is read from its file in
+            training, or from the folder DINOV3_CHECKPOINTS. None: the trunk alone, for `Model.features`.
         device: 'cpu', 'cuda:0', …; None: a GPU if there is one.
-        dtype: Of mixed precision (autocast); None: float32.
+        dtype: Type for mixed precision (autocast); None: float32.
         options: Changes to the config by dotted names, as ``--cfg-options`` takes them.
 
     Raises:
@@ -255,7 +255,7 @@ def load(
     if dtype not in (None, 'float16', 'bfloat16'):
         raise ValueError(f"dtype is {dtype!r}, expected 'float16', 'bfloat16' or None")
     device = chosen_device(device)
-    with variable_environment(options):  # where a checkpoint without the trunk looks for it
+    with variable_environment(options):  # where the trunk of a checkpoint without it is looked for
         inferencer = kind_of(read)(read, file, device)
     has_head = inferencer.task != 'classification' or inferencer.model.with_head
     return Model(inferencer, file is not None and has_head, dtype and getattr(torch, dtype))

@@ -1,4 +1,4 @@
-"""A published model: a folder of a card, a config and weights, which `load` takes as one thing."""
+"""A published model: a folder with a card, a config and weights, which `load` takes."""
 
 import json
 import os
@@ -25,7 +25,7 @@ DINOV3_LICENCE: dict[str, Any] = dict(
     license_name='dinov3-license',
     license_link='https://ai.meta.com/resources/models-and-libraries/dinov3-license/',
 )
-OF_A_RUN = ('work_dir', 'load_from', 'resume', 'launcher')  # settings that mean nothing to others
+OF_A_RUN = ('work_dir', 'load_from', 'resume', 'launcher')  # settings of this machine
 NO_METRICS = ('trunk', 'adapters', 'step', 'time', 'data_time')
 
 
@@ -45,10 +45,10 @@ def find_published(folder: Path) -> tuple[Path, Path]:
 
 
 def shareable(config: Config, folder: Path) -> Config:
-    """The config without what means nothing on another machine.
+    """The config without settings of this machine.
 
-    Paths of ``configs/_base_/paths.py`` become the defaults there. Other absolute paths become relative to ``folder``
-    or to the working directory where they are below, else the name of their last part.
+    Paths of ``configs/_base_/paths.py`` are set to the defaults there. Other absolute paths are made relative to
+    ``folder`` or to the working directory if they are below it, else reduced to their last part.
     """
     moved = {config[name]: default for name, default in path_defaults().items() if name in config}
 
@@ -73,15 +73,15 @@ def shareable(config: Config, folder: Path) -> Config:
 
 
 def read_metrics(path: Path, fingerprints: Mapping[str, str]) -> dict[str, float]:
-    """The metrics in a JSON file that ``tools/test.py`` wrote, if they are those of these weights.
+    """The metrics in a JSON file of ``tools/test.py``, if they belong to these weights.
 
     Args:
         path: The file.
-        fingerprints: Of 'trunk' and 'adapters', as the file has them beside the metrics.
+        fingerprints: Those of 'trunk' and 'adapters', compared with those in the file.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It is not such a file, or it is of other weights.
+        ValueError: It is not such a file, or it belongs to other weights.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no metrics {path}')
@@ -97,7 +97,7 @@ def read_metrics(path: Path, fingerprints: Mapping[str, str]) -> dict[str, float
         if found[part] != value:
             raise ValueError(
                 f'{path} was measured with other weights: the fingerprint of {part} is {found[part]}, that of the '
-                f'checkpoint {value}. Test this checkpoint, tools/test.py'
+                f'checkpoint {value}. Evaluate this checkpoint with tools/test.py'
             )
     return {key: value for key, value in found.items() if key not in NO_METRICS and isinstance(value, int | float)}
 
@@ -118,12 +118,12 @@ def model_card(
         name: Of the model and its config.
         config: Its config.
         trunk: The pretrained trunk.
-        meta: What the checkpoint says of itself: 'fingerprints', and 'dataset_meta' with the names of classes.
+        meta: The checkpoint's metadata: 'fingerprints', and 'dataset_meta' with the names of classes.
         sizes: Numbers of parameters: 'trained' and 'total'.
-        metrics: What was measured, by name; may be empty.
-        licence: Of the weights, an identifier of the hub; None: DINOv3's for weights that were trained on it, as its
+        metrics: Scores by name; may be empty.
+        licence: An identifier of the hub; None: DINOv3's for weights that were trained on it, as its
             licence asks, else 'unknown'.
-        with_trunk: Whether the weights hold the trunk.
+        with_trunk: Whether the weights contain the trunk.
     """
     from huggingface_hub import EvalResult, ModelCardData
 

@@ -1,7 +1,7 @@
 """Masks of objects in large images as COCO's run lengths, read and written without a whole mask in memory.
 
-``dict(size=[H, W], counts=(K,))``: numbers of pixels down the columns, by turns outside and inside. pycocotools has
-them compressed to text, and of that gives back whole masks only.
+``dict(size=[H, W], counts=(K,))``: numbers of pixels down the columns, alternating between outside and inside.
+pycocotools compresses them to text, which it decodes to whole masks only.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ def decode_columns(mask: RunLengths) -> tuple[np.ndarray, int]:
 
 
 def compress(mask: RunLengths) -> dict[str, Any]:
-    """As pycocotools and mmdet's JSON files have them: ``counts`` is text."""
+    """Compress run lengths as in pycocotools and mmdet's JSON files: ``counts`` is text."""
     from pycocotools.mask import frPyObjects
 
     compressed = frPyObjects({**mask, 'counts': mask['counts'].tolist()}, *mask['size'])

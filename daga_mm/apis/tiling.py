@@ -1,7 +1,7 @@
 """Predict a large image in tiles, in bounded memory.
 
-A tile is an image of its own for the model: it goes through the test pipeline of the config, resizing included. An
-image that fits into one tile has the result of the whole image.
+Each tile passes the test pipeline of the config as an image of its own, resizing included. An image that fits into
+one tile has the same result as without tiles.
 """
 
 from collections import Counter
@@ -21,8 +21,8 @@ Interval = tuple[int, int]  # from, to
 Tile = tuple[Interval, Interval]  # rows, columns
 Predict = Callable[[Sequence[np.ndarray]], Iterable[Any]]
 
-EDGE = 0.01  # of a tile's side: a box that comes as near to an inner edge may be cut there
-FRAGMENT = 0.7  # of a box's area: a cut box with as much of it in another box of its class is a part of that object
+EDGE = 0.01  # of a tile's side: a box within this distance of an inner edge may be cut there
+FRAGMENT = 0.7  # of a box's area: a cut box with this share inside another box of its class is a part of that object
 
 
 def detect_in_tiles(
@@ -30,18 +30,18 @@ def detect_in_tiles(
 ) -> InstanceData:
     """Detect objects in tiles, and merge them by non-maximum suppression within each class.
 
-    A box that ends at an edge where its tile was cut counts half its score, so that an object comes from the tile that
-    has all of it. An object that is larger than the overlap may be cut in every tile, and comes in parts.
+    A box at a cut edge of its tile counts half its score, so that the tile with the whole object wins. An object larger
+    than the overlap may be cut in every tile and is found in parts.
 
     Args:
         predict: Images -> data samples of mmdet, lazily, in their order; it may take several images at once.
         image: (H, W, 3), as ``predict`` takes images.
         size: Side of a tile in pixels.
         overlap: Number of pixels that neighbouring tiles have in common, at least.
-        iou_threshold: From which two boxes of a class are one object.
+        iou_threshold: IoU from which two boxes of a class are one object.
 
     Returns:
-        What `encode_instances` returns, by falling score.
+        The result of `encode_instances`, in descending order of the scores.
 
     Raises:
         ValueError: ``overlap`` is not in [0, size), or the model predicts no boxes.
@@ -52,7 +52,7 @@ def detect_in_tiles(
     for (rows, columns), sample in zip(tiles, predict(_crops(image, tiles)), strict=True):
         found = sample.get('pred_instances')
         if found is None or 'bboxes' not in found:
-            raise ValueError('the model predicts no boxes, and nothing else can be merged from the tiles of a detector')
+            raise ValueError('the model predicts no boxes, expected a detector with boxes to merge its tiles')
         cut.append(_is_cut(found.bboxes.cpu(), rows, columns, shape))
         parts.append(encode_instances(found, shape, rows[0], columns[0]))
     if len(parts) == 1:
@@ -67,10 +67,10 @@ def detect_in_tiles(
 def segment_in_tiles(
     predict: Predict, image: np.ndarray, size: int, overlap: int, threshold: float | None = None
 ) -> np.ndarray:
-    """Segment an image in tiles; where they overlap, logits are averaged.
+    """Segment an image in tiles, and average the logits of overlapping pixels.
 
-    Logits are kept for those pixels alone that further tiles cover: memory grows with the overlap and the shorter side
-    of the image, not with its area.
+    Only the logits of pixels that further tiles cover are kept: memory grows with the overlap and the shorter side
+    of the image rather than with its area.
 
     Args:
         predict: Images -> data samples of mmseg with ``seg_logits``, lazily, in their order.
@@ -136,7 +136,7 @@ def as_dict(found: InstanceData) -> dict[str, list]:
 
 
 def cut_into_tiles(shape: tuple[int, int], size: int, overlap: int) -> list[Tile]:
-    """Tiles at equal distances that cover an image of (H, W) pixels. Those of its shorter side follow each other.
+    """Tiles at equal distances that cover an image of (H, W) pixels, ordered along its shorter side first.
 
     A side that is shorter than ``size`` is not cut.
 
@@ -144,7 +144,7 @@ def cut_into_tiles(shape: tuple[int, int], size: int, overlap: int) -> list[Tile
         ValueError: ``overlap`` is not in [0, size).
     """
     if not 0 <= overlap < size:
-        raise ValueError(f'tiles of {size} pixels overlap by {overlap}, expected 0 to {size - 1}')
+        raise ValueError(f'overlap is {overlap} for tiles of {size} pixels, expected 0 to {size - 1}')
 
     def intervals(length: int) -> list[Interval]:
         count = max(1, -(-(length - overlap) // (size - overlap)))
@@ -162,7 +162,7 @@ def _crops(image: np.ndarray, tiles: Sequence[Tile]) -> list[np.ndarray]:
 
 
 def _cells(tiles: Sequence[Tile]) -> list[list[Tile]]:
-    """The parts of each tile that lie in the same tiles everywhere: all edges of tiles run between them."""
+    """The parts of each tile between the edges of all tiles; the same tiles cover all pixels of a part."""
     cells = []
     lines = [sorted({edge for tile in tiles for edge in tile[axis]}) for axis in (0, 1)]
     for tile in tiles:

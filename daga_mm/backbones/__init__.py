@@ -1,4 +1,4 @@
-"""DAGAViT, and the trunks and weight files that it adapts."""
+"""DAGAViT, its trunks and their weight files."""
 
 from .. import compat  # noqa: F401  mmengine then loads checkpoints of a DAGAViT safely
 from .daga_vit import DAGAViT

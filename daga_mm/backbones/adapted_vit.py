@@ -1,4 +1,4 @@
-"""A trunk, stepped block by block, and adapters between and inside its blocks. Weight files are `DAGAViT`'s affair."""
+"""The forward pass of a trunk with adapters between and inside its blocks. `DAGAViT` adds weight files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,13 +22,13 @@ OUT_TYPES = ('featmap', 'cls_token', 'cls_avg')
 
 @dataclass
 class Prefix:
-    """What does not depend on the adapters: the forward pass up to the first block that sees a change.
+    """Result of the forward pass up to the first adapted block, which does not depend on the adapters.
 
     Attributes:
         tokens: (B, N, D), entering that block, or leaving the block before it, which adapters may still change.
-        positions: For the blocks, as the trunk made them.
+        positions: The trunk's positions for the blocks.
         grid: Patch grid (h, w).
-        attention: The class token's attention in the block before, (B, heads, N), where an adapter reads it there.
+        attention: The class token's attention in the block before, (B, heads, N), if an adapter reads it there.
         guidance: By adapter, the attention that it reads in the untouched trunk: (B, h, w) or (B, heads, h, w).
         outputs: Outputs of earlier blocks, by block.
     """
@@ -43,12 +43,12 @@ class Prefix:
 
 @dataclass
 class Record:
-    """What forward passes went through, by block; of several passes, the last.
+    """Attention and tokens of a forward pass, by block; those of the last pass after several.
 
     Attributes:
         attention: The class token's attention, (B, heads, N), a softmax over all tokens; empty without a class token.
         before: Tokens (B, N, D) that leave the block.
-        after: The same after what adapters do between blocks.
+        after: The same tokens after the adapters between blocks.
     """
 
     attention: dict[int, Tensor] = field(default_factory=dict)
@@ -96,8 +96,8 @@ class AdaptedViT(BaseModule):
         self.trunk_dtype = trunk_dtype
         self.with_cp = with_cp
         last = self.out_indices[-1]
-        with torch.random.fork_rng(devices=()):  # with the same seed, heads start alike whatever the adapter
-            # Where only patches change, the class token feels it from the next block on.
+        with torch.random.fork_rng(devices=()):  # with the same seed, heads are initialised alike with every adapter
+            # If only patches change, the class token is affected from the next block on.
             self.adapters: Any = build_adapters(adapter, trunk, last, last - 1 if out_type == 'cls_token' else last)
         self._with_adapters = True
         self._record: Record | None = None
@@ -131,7 +131,7 @@ class AdaptedViT(BaseModule):
         return ', '.join(self.adapters) or 'none'
 
     def trained_in_trunk(self) -> set[str]:
-        """Keys of the trunk's state dict that adapters train; of a trunk that is trained as a whole, none."""
+        """Keys of the trunk's state dict that adapters train; empty if the whole trunk is trained."""
         if not self.frozen:
             return set()
         return {key for key, value in self.trunk.state_dict(keep_vars=True).items() if value.requires_grad}
@@ -148,7 +148,7 @@ class AdaptedViT(BaseModule):
 
     @property
     def first_block(self) -> int:
-        """The first block that sees changed tokens or weights; before it all is the same for every frozen model."""
+        """The first block with changed tokens or weights; earlier blocks are the same for every frozen model."""
         last = self.out_indices[-1]
         if not self.frozen:
             return 0
@@ -156,9 +156,9 @@ class AdaptedViT(BaseModule):
 
     @contextmanager
     def without_adapters(self) -> Iterator[None]:
-        """Switch adapters off: inside, the forward pass is the trunk's.
+        """Switch adapters off: in this context the forward pass is the trunk's.
 
-        Where an adapter trains the trunk's own parameters (`BitFit`, `LastBlocks`), the trunk is as trained.
+        The trunk's own parameters stay as trained (`BitFit`, `LastBlocks`).
 
         Raises:
             RuntimeError: An adapter is merged into the trunk's weights.
@@ -174,7 +174,7 @@ class AdaptedViT(BaseModule):
 
     @contextmanager
     def recorded(self) -> Iterator[Record]:
-        """Record what forward passes inside go through: attention of every block, tokens before and after adapters."""
+        """Record forward passes in this context: attention of every block, tokens before and after adapters."""
         self._record = record = Record()
         if self.trunk.has_class_token:
             for index in range(self.out_indices[-1] + 1):
@@ -201,7 +201,7 @@ class AdaptedViT(BaseModule):
         return nullcontext()
 
     def run_prefix(self, images: Tensor) -> Prefix:
-        """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
+        """Run the part that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
         padded = self._pad(images)
         if self.token_cache is None or not self.frozen or not self._with_adapters or self._record is not None:
             return self._run_prefix(padded)
@@ -236,7 +236,7 @@ class AdaptedViT(BaseModule):
         return done
 
     def _cached_prefix(self, padded: Tensor, cache: TokenCache) -> Prefix:
-        """The same, where images that were seen before are read from disk."""
+        """As `run_prefix`, but read from disk for images in the token cache."""
 
         def compute(images: Tensor) -> dict[str, Tensor]:
             with torch.no_grad():
@@ -260,7 +260,7 @@ class AdaptedViT(BaseModule):
         return tensors
 
     def _prefix_identity(self, device: str) -> str:
-        """All that an image's prefix depends on beside the image."""
+        """Everything except for the image that its prefix depends on."""
         precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
         read = {name: (one.reads, one.guidance) for name, one in self.adapters.items() if one.reads != 'nothing'}
         parts = (self.trunk_id, self.out_indices, self.out_type, self.first_block, read, self.trunk_dtype, precision)
@@ -283,7 +283,7 @@ class AdaptedViT(BaseModule):
         return any(index in one.layers and not one.works_inside for one in self._all_adapters())
 
     def _adapted_block(self, index: int, tokens: Tensor, done: Prefix) -> Tensor:
-        """One block and what adapters do in it and after it. All of it is recomputed together, hooks included."""
+        """One block with its adapters, inside and after it. Checkpointing recomputes them together, hooks included."""
         context = Context(done.grid, self.trunk.num_prefix_tokens)
         attention = None
         for adapter in self._all_adapters():
@@ -330,8 +330,8 @@ class AdaptedViT(BaseModule):
         """The untouched trunk's attention from the class token to the patches: images -> (B, h, w).
 
         At full resolution, of the last block, or of the block that an adapter's ``guidance`` names. The mean over heads
-        of the softmax over all tokens, stretched to [0, 1] unless ``normalize=False``. Where an adapter trains the
-        trunk's own parameters, the trunk is as trained.
+        of the softmax over all tokens, stretched to [0, 1] unless ``normalize=False``. The trunk's own parameters are
+        as trained if an adapter trains them.
 
         Raises:
             ValueError: The trunk has no class token, or its attention cannot be read.
@@ -366,7 +366,7 @@ class AdaptedViT(BaseModule):
             return self._untouched_attention(tokens, positions, 0, guidance.layer), self._grid(resized)
 
     def _map(self, attention: Tensor, grid: tuple[int, int], reads: str) -> Tensor:
-        """The class token's attention (B, heads, N) as what an adapter reads: (B, h, w) or (B, heads, h, w)."""
+        """The class token's attention (B, heads, N) as an adapter reads it: (B, h, w) or (B, heads, h, w)."""
         patches = attention if reads == 'heads' else attention.mean(dim=1)
         return normalize_map(patches[..., self.trunk.num_prefix_tokens :].unflatten(-1, grid))
 

@@ -1,10 +1,10 @@
-"""Weight files: read safely, told apart by content, matched tensor by tensor; and the layout of our own checkpoints.
+"""Weight files: safe reading, formats recognised by content, strict matching; and the layout of daga_mm's checkpoints.
 
-Ours hold, at any depth of a model ('backbone.'):
+A checkpoint of daga_mm contains, below the prefix of the backbone ('backbone.'):
 
-- ``trunk.*``: all of the trunk; or exactly what was trained in it, or nothing, and then its file is loaded first;
+- ``trunk.*``: the whole trunk; or exactly what was trained in it, or nothing, and then its file is loaded first;
 - ``adapters.<name>.*``: what the adapters added;
-- ``trunk_id``: which pretrained trunk that is (`TrunkId`).
+- ``trunk_id``: the pretrained trunk (`TrunkId`).
 """
 
 import hashlib
@@ -25,7 +25,7 @@ KEY = 'trunk_id'
 
 StateDict = Mapping[str, Tensor]
 
-# Parts of published files that no trunk has a place for, and that no feature depends on.
+# Parts of published files that trunks do not have and features do not depend on.
 _EXTRAS = (
     'mask_token',  # masked pretraining only
     'local_cls_norm.',  # DINOv3 7B and satellite: local crops of the pretraining only
@@ -39,7 +39,7 @@ _EXTRAS = (
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a weight file as a flat dict of tensors on the CPU, without ever running code from it.
+    """Read a weight file as a flat dict of tensors on the CPU, without running code from it.
 
     Safetensors and torch files: plain state dicts, or wrapped as mmengine, DINOv3 and others do.
 
@@ -52,14 +52,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f'{path}: download the weights first, and give the path of the file')
     if not path.is_file():
         raise FileNotFoundError(
-            f'no weights at {path}. Where DINOv3 weights come from and where they go: docs/weights.md; '
+            f'no weights at {path}. How to get DINOv3 weights and where to put them: docs/weights.md; '
             '`python -m daga_mm.doctor` lists what is found.'
         )
     return _unwrap(load_checkpoint_file(path), path)
 
 
 def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
-    """Find the state dict in what a torch file holds."""
+    """Find the state dict in the content of a torch file."""
     wrappers = ('state_dict', 'teacher', 'model_ema', 'model', 'module')
     while isinstance(content, Mapping) and not any(isinstance(value, Tensor) for value in content.values()):
         inner = next((content[key] for key in wrappers if isinstance(content.get(key), Mapping)), None)
@@ -78,7 +78,7 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class TrunkId:
-    """Which pretrained trunk a checkpoint was trained on.
+    """The pretrained trunk that a checkpoint was trained on.
 
     Attributes:
         arch: Its architecture's name.
@@ -112,7 +112,7 @@ class TrunkId:
             raise ValueError(f'the checkpoint does not say which trunk it belongs to: its {KEY} is damaged') from error
 
     def find(self) -> Path | None:
-        """The file, or one of its name where configs look for weights; None if there is none."""
+        """The file, or one with its name in the folder of the weights; None if there is none."""
         path = Path(self.file)
         places = (path, Path(os.environ.get('DINOV3_CHECKPOINTS', 'checkpoints'), path.name))
         return next((place for place in places if place.is_file()), None)
@@ -124,7 +124,7 @@ def below(state: StateDict, prefix: str) -> dict[str, Tensor]:
 
 
 def backbone_prefix(state: StateDict) -> str | None:
-    """The prefix of the backbone's keys ('backbone.') in one of our checkpoints; None for any other state dict.
+    """The prefix of the backbone's keys ('backbone.') in a checkpoint of daga_mm; None for other state dicts.
 
     Raises:
         ValueError: The checkpoint has several backbones.
@@ -163,7 +163,7 @@ def load_trunk(trunk: Trunk, state: StateDict, origin: str) -> str:
 
 
 def compare(expected: StateDict, state: StateDict) -> str:
-    """What is wrong with ``state``, a line per kind of fault; empty where everything fits."""
+    """Mismatches of ``state``, one line per kind; empty if everything fits."""
     faults = {
         'missing': [key for key in expected if key not in state],
         'unexpected': [key for key in state if key not in expected],

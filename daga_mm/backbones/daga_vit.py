@@ -1,4 +1,4 @@
-"""DAGAViT: a frozen vision foundation model that adapters adapt."""
+"""DAGAViT: a frozen vision foundation model with adapters."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ from .trunk import build_trunk
 
 @MODELS.register_module()
 class DAGAViT(AdaptedViT):
-    """A frozen vision transformer, adapted by DAGA or by other adapters.
+    """A frozen vision transformer with DAGA or other adapters.
 
     Args:
         arch: 'dinov3_vits16', 'dinov3_vits16plus', 'dinov3_vitb16', 'dinov3_vitl16', 'dinov3_vith16plus',
             'dinov3_vit7b16', or any ViT or EVA model of timm by name. A dict has the name under ``name`` and
             changes to the architecture beside it: ``dict(name='dinov3_vits16', embed_dim=96, depth=6)``.
-        source: Who builds the trunk: 'timm', or 'dinov3' for the installed official package.
+        source: Library that builds the trunk: 'timm', or 'dinov3' for the installed official package.
         adapter: A name ('daga', 'lora', 'adaptformer', 'mona', 'bitfit', 'last_blocks'), ``dict(type='DAGA', …)``
             with the options of its class in `daga_mm.adapters`, a list of these, or None, the plain frozen trunk.
-        out_indices: Blocks whose maps come out. None: the quarter ends, 2 5 8 11 of 12.
+        out_indices: Blocks whose maps are returned. None: the quarter ends, 2 5 8 11 of 12.
         out_type: 'featmap' (B, D, h, w); 'cls_token' (B, D); 'cls_avg' (B, 2D), the class token and the mean
             patch.
         with_image: Put the image itself in front of the outputs, for a neck with a spatial prior.
         frozen: False trains the trunk too, the full fine-tuning baseline; ``adapter`` must be None.
         trunk_dtype: 'bfloat16' stores the weights of a frozen trunk's linear and convolution layers in bfloat16, half
-            the memory. Equal to float32 weights under bfloat16 autocast bit for bit; where no autocast is on, the
-            backbone runs under one of its own.
+            the memory. Equal to float32 weights under bfloat16 autocast bit for bit; without autocast, the backbone
+            enables its own.
         with_cp: Recompute activations in the backward pass, to save memory.
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or one of our checkpoints.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)``: official DINOv3, timm, or a checkpoint of daga_mm.
             None leaves the trunk random, which is for tests.
 
     Outputs are taken after the trunk's final norm, one per out_index. h = ceil(H / patch): images are padded
@@ -74,7 +74,7 @@ class DAGAViT(AdaptedViT):
         self.register_load_state_dict_post_hook(_forgive_absent_trunk)
 
     def init_weights(self) -> None:
-        """Load the trunk from init_cfg. Adapters keep their initialisation, or come from a checkpoint of ours."""
+        """Load the trunk from init_cfg, and the adapters too if it is a checkpoint of daga_mm with adapters."""
         if self.init_cfg is None:
             print_log(f'{self.arch}: the trunk is random, since init_cfg=None', 'current', logging.WARNING)
         else:
@@ -92,7 +92,7 @@ class DAGAViT(AdaptedViT):
         print_log(f'{self.arch}: loaded {path}, trunk fingerprint {self.fingerprints()["trunk"]}', 'current')
 
     def _load_own(self, state: dict[str, Tensor], path: str | Path) -> None:
-        """A checkpoint of ours as init_cfg: its trunk, found by its name if need be, and its adapters."""
+        """Load a checkpoint of daga_mm as init_cfg: its adapters, and its trunk, from the named file if necessary."""
         whole = below(state, 'trunk.').keys() >= self.trunk.state_dict().keys()
         if not whole:
             wanted = TrunkId.from_tensor(state[KEY]) if KEY in state else None
@@ -103,7 +103,7 @@ class DAGAViT(AdaptedViT):
                     'or into $DINOV3_CHECKPOINTS'
                 )
             self._load_pretrained(file)
-        elif not self.adapters:  # the trunk alone is asked for
+        elif not self.adapters:  # only the trunk is wanted
             state = {key: value for key, value in state.items() if not key.startswith('adapters.')}
         problems = compare(below(self.state_dict(), 'adapters.'), below(state, 'adapters.'))
         if problems:
@@ -117,7 +117,7 @@ class DAGAViT(AdaptedViT):
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ):
-        """A state dict brings the whole trunk, exactly what was trained in it, or nothing; then its file is loaded."""
+        """Accept a state dict with the whole trunk, exactly its trained part, or none; then its file is loaded."""
         given, expected = below(state_dict, f'{prefix}trunk.'), self.trunk.state_dict()
         named = state_dict.pop(f'{prefix}{KEY}', None)
         wanted = None if named is None else TrunkId.from_tensor(named)
@@ -141,7 +141,7 @@ class DAGAViT(AdaptedViT):
         """Load the pretrained trunk that a state dict without one belongs to; refuse another."""
         if self.trunk_id is None:
             path = None if self.init_cfg is None else self.init_cfg['checkpoint']
-            # In training it may have been another file, by an option that nobody has to repeat.
+            # Training may have used another file, by an option that need not be repeated.
             file = None if wanted is None or (path and Path(path).is_file()) else wanted.find()
             if path is None and file is None:
                 raise ValueError(
@@ -155,12 +155,12 @@ class DAGAViT(AdaptedViT):
             raise ValueError(f'the checkpoint was trained on the trunk {wanted}; this model has {found}')
 
     def finish_state_dict(self, state_dict: dict[str, Tensor], prefix: str = '', trained_only: bool = True) -> None:
-        """Name the trunk in a state dict, and remove of it what was not trained and is in a file.
+        """Add the trunk's id to a state dict, and remove the part of the trunk that was not trained and is in a file.
 
-        Loading such a state dict loads the trunk from ``init_cfg``, or from where it was, and refuses another.
+        Loading such a state dict loads the trunk from ``init_cfg``, or from its file in training, and refuses another.
 
         Args:
-            state_dict: Of a model; it is changed.
+            state_dict: State dict of a model, changed in place.
             prefix: Of this backbone's keys, 'backbone.'.
             trained_only: False keeps all of the trunk.
         """
@@ -173,7 +173,7 @@ class DAGAViT(AdaptedViT):
         state_dict[f'{prefix}{KEY}'] = self.trunk_id.as_tensor()
 
     def fingerprints(self, state_dict: Mapping[str, Tensor] | None = None, prefix: str = '') -> dict[str, str]:
-        """Short hashes: 'trunk', of the pretrained file that was loaded; 'adapters', of all that is trained here.
+        """Short hashes: 'trunk', of the loaded pretrained file; 'adapters', of all that is trained in the backbone.
 
         A trunk without a file is 'random'; a backbone without anything trained has 'none' for adapters.
 
@@ -200,7 +200,7 @@ class DAGAViT(AdaptedViT):
         return num_depths - 1, num_depths
 
     def run_prefix(self, images: Tensor) -> Prefix:
-        """Run everything that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
+        """Run the part that is the same for every frozen model on this trunk: images (B, 3, H, W) -> `Prefix`."""
         self._require_trunk()
         return super().run_prefix(images)
 
@@ -212,11 +212,11 @@ class DAGAViT(AdaptedViT):
         if self.trunk_id is None and self.init_cfg is not None:
             raise RuntimeError(
                 f'{self.arch} has no weights yet: load a checkpoint or call init_weights() before the first forward '
-                f'pass (init_cfg names {self.init_cfg["checkpoint"]}). A random trunk must be asked for with '
+                f'pass (init_cfg names {self.init_cfg["checkpoint"]}). For a random trunk set '
                 'init_cfg=None.'
             )
 
 
 def _forgive_absent_trunk(backbone: DAGAViT, incompatible: Any) -> None:
-    """A checkpoint without the trunk is complete: the trunk came from its file."""
+    """Accept a checkpoint without the trunk, which was loaded from its file."""
     incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if 'trunk.model.' not in key]

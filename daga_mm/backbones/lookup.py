@@ -9,7 +9,7 @@ from .daga_vit import DAGAViT
 
 
 def unwrap(model: nn.Module) -> Any:
-    """The model itself, without what distributed training and test-time augmentation put around it."""
+    """The model without the wrappers of distributed training and test-time augmentation."""
     inner: Any = model
     while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
         inner = inner.module

@@ -1,4 +1,4 @@
-"""Several backbones on one trunk: no block runs twice on the same tokens."""
+"""Several backbones on one trunk without running a block twice on the same tokens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from .trunk import Trunk
 
 @contextmanager
 def shared_blocks(trunk: Trunk) -> Iterator[None]:
-    """Inside, the trunk keeps what it computes of images without adapters, and does not compute it again.
+    """In this context the trunk keeps and reuses its results for images without adapters.
 
-    Each backbone that holds the trunk runs as always. Up to its first adapted block its tokens are those of the
-    backbones before it, and these blocks cost nothing. Results are the same bit for bit. Images are recognised by their
-    pixels, so windows of one image are shared too. The tokens of every block are kept until the end.
+    Backbones that hold the trunk need no change. Up to its first adapted block, a backbone reuses the tokens of the
+    backbones before it. Results are the same bit for bit. Images are recognised by their pixels, so windows of one
+    image are shared too. The tokens of every block are kept until the end of the context.
 
     For inference under ``torch.no_grad()``, in one thread.
 
@@ -25,7 +25,7 @@ def shared_blocks(trunk: Trunk) -> Iterator[None]:
         trunk: The trunk that the backbones share. Attention is read in every block that has a tap, as an adapter of any
             of them may need it.
     """
-    memory = _Memory(copy(trunk))  # the same modules, but its methods call one another, and not those set below
+    memory = _Memory(copy(trunk))  # the same modules, whose methods call each other rather than those set below
     methods = ('embed', 'block', 'block_with_attention', 'class_attention')
     vars(trunk).update({name: getattr(memory, name) for name in methods})
     try:
@@ -36,7 +36,7 @@ def shared_blocks(trunk: Trunk) -> Iterator[None]:
 
 
 class _Stream:
-    """Images on their way through the unadapted trunk.
+    """Images in the unadapted trunk.
 
     Attributes:
         images: (B, 3, H, W), padded.
@@ -54,17 +54,17 @@ class _Stream:
         self.put(0, tokens)
 
     def put(self, index: int, tokens: Tensor) -> None:
-        """Keep the tokens that enter block ``index``, and forget those after it."""
+        """Keep the tokens that enter block ``index``, and drop those of later blocks."""
         self._tokens[index:] = [(tokens, tokens._version)]
 
     def get(self, index: int) -> Tensor | None:
-        """The tokens that enter block ``index``; None if they are unknown, or something has changed them in place."""
+        """The tokens that enter block ``index``; None if they are unknown or were changed in place."""
         tokens, version = self._tokens[index] if index < len(self._tokens) else (None, 0)
         return tokens if tokens is not None and tokens._version == version else None
 
 
 class _Memory:
-    """The methods of a trunk, with a memory: tokens that are the same object as before are not computed again."""
+    """The methods of a trunk with a memory: results for tokens that are the same object are reused."""
 
     def __init__(self, trunk: Trunk) -> None:
         self.trunk = trunk
@@ -102,11 +102,11 @@ class _Memory:
         return stream.attention[index]
 
     def _stream(self, index: int, tokens: Tensor) -> _Stream | None:
-        """The stream whose tokens these are as they enter a block; adapted tokens are in none."""
+        """The stream with these tokens at the entry of a block; adapted tokens are in none."""
         return next((stream for stream in self.streams if stream.get(index) is tokens), None)
 
     def _leaving(self, stream: _Stream, index: int, tokens: Tensor) -> Tensor:
-        """The tokens that leave a block of a stream; whoever reads its attention finds it there."""
+        """The tokens that leave a block of a stream; the stream also keeps the block's attention."""
         after = stream.get(index + 1)
         if after is None:
             if str(index) in self.trunk.taps:

@@ -51,7 +51,7 @@ class TimmTrunk(Trunk):
     def __init__(self, arch: str, **kwargs: Any) -> None:
         super().__init__()
         if kwargs.get('patch_drop_rate'):
-            raise ValueError('arch.patch_drop_rate drops patches at random, and a feature map needs all: remove it')
+            raise ValueError('arch.patch_drop_rate drops patches at random, but a feature map needs all: remove it')
         self.arch = arch
         self.model = model = _create_model(arch, kwargs)
         self.embed_dims = model.embed_dim
@@ -104,7 +104,7 @@ class TimmTrunk(Trunk):
         return {'rope': positions[index] if getattr(self.model, 'rope_mixed', False) else positions}
 
     def norm(self, tokens: Tensor) -> Tensor:
-        # Models that average patches have their last norm behind the pooling; here it serves every token.
+        # Models that average patches have their last norm after the pooling; here it is applied to every token.
         norm = self.model.fc_norm if isinstance(self.model.norm, nn.Identity) else self.model.norm
         return norm(tokens)
 
@@ -134,7 +134,7 @@ class TimmTrunk(Trunk):
         return {role: getattr(block, name) for role, name in places.items() if hasattr(block, name)}
 
     def unused_parameters(self) -> tuple[str, ...]:
-        # A pooling head, such as SigLIP's, comes behind the tokens.
+        # A pooling head, such as SigLIP's, comes after the tokens.
         return ('model.attn_pool.', *(() if isinstance(self.model.norm, nn.Identity) else ('model.fc_norm.',)))
 
     def positional(self) -> nn.Module | None:
@@ -160,7 +160,9 @@ class TimmTrunk(Trunk):
         for key, value in model.state_dict().items():
             if key in converted:
                 continue
-            if key == 'rope.periods':  # timm's filter drops them, and a timm file has none: then ours are right
+            if (
+                key == 'rope.periods'
+            ):  # timm's filter drops them, and a timm file has none: then those of the model are right
                 converted[key] = state.get('rope_embed.periods', state.get(key, value)).float()
             elif not official and key.endswith(('.q_bias', '.v_bias')):
                 # timm publishes DINOv3 without qkv biases where they are all zero.
@@ -186,12 +188,12 @@ class TimmTrunk(Trunk):
             query, keys, value = (bias * state.get(f'{key}_mask', torch.ones_like(bias))).chunk(3)
             if keys.count_nonzero():
                 raise ValueError(
-                    f"{origin} has key biases that are not zero ({key}), which timm's DINOv3 has no place for: "
+                    f"{origin} has key biases that are not zero ({key}), which timm's DINOv3 does not have: "
                     "load it with source='dinov3'"
                 )
             if not kept and (query.count_nonzero() or value.count_nonzero()):
                 raise ValueError(
-                    f'{origin} has qkv biases that are not zero ({key}), and {self.arch} has no place for them: use '
+                    f'{origin} has qkv biases that are not zero ({key}), and {self.arch} has no such parameters: use '
                     "timm's variant whose name ends in _qkvb, or one of daga_mm's names (dinov3_vitb16, …)"
                 )
 

@@ -1,4 +1,4 @@
-"""Frozen blocks run once per image: their results on disk."""
+"""Results of the frozen blocks on disk, computed once per image."""
 
 import hashlib
 import logging
@@ -16,15 +16,14 @@ DTYPES = ('float32', 'bfloat16', 'float16')
 
 
 class TokenCache:
-    """A file per image, told apart by its pixels.
+    """One file per image, named by a hash of its pixels.
 
-    A file appears under its name when it is complete, so that interrupted filling goes on where it was, and several
-    processes can fill one folder.
+    Files are written atomically, so an interrupted run can continue to fill the folder, and processes can share it.
 
     Args:
         folder: Where the files go.
         dtype: 'float32' returns what was saved, bit for bit; 'bfloat16' and 'float16' need half the space.
-        max_bytes: Where the folder holds as much, nothing is added; images that are not in it are computed each time.
+        max_bytes: Limit of the folder's size; images beyond it are computed each time.
 
     Raises:
         ValueError: Unknown ``dtype``.
@@ -45,7 +44,7 @@ class TokenCache:
 
         Args:
             images: The images.
-            identity: All that their tensors depend on beside the image.
+            identity: Everything except for the image that the tensors depend on.
             compute: From images (M, 3, H, W), those that are not on disk, to tensors with M rows.
         """
         keys = [self.key(image, identity) for image in images]
@@ -68,7 +67,7 @@ class TokenCache:
         return self.folder / key[:2] / f'{key}.safetensors'
 
     def load(self, key: str) -> dict[str, Tensor] | None:
-        """What was saved under a name, memory-mapped; None if nothing was."""
+        """The tensors saved under a name, memory-mapped; None if there are none."""
         path = self._path(key)
         if not path.is_file():
             return None
@@ -86,8 +85,8 @@ class TokenCache:
         if self.bytes + size > self.max_bytes:
             if not self.full:
                 print_log(
-                    f'{self.folder} holds {self.bytes / 1e9:.1f} GB and takes no more: further images are computed in '
-                    'every epoch. A larger max_bytes, or a 16-bit dtype, makes room',
+                    f'{self.folder} holds {self.bytes / 1e9:.1f} GB and has reached max_bytes: others are computed '
+                    'in every epoch. Set a larger max_bytes or a 16-bit dtype',
                     'current',
                     logging.WARNING,
                 )

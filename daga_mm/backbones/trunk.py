@@ -1,6 +1,6 @@
 """The interface between DAGAViT and a vision transformer that another library implements.
 
-A family of models is one subclass of `Trunk` in a file of its own, registered in ``TRUNKS`` under the name that
+Each family of models has a subclass of `Trunk` in a file of its own, registered in ``TRUNKS`` under the name that
 ``DAGAViT(source=…)`` takes.
 """
 
@@ -21,7 +21,7 @@ class Trunk(nn.Module, ABC):
     Shapes: B images, N = P + h·w tokens of D channels. The P prefix tokens come first, the class token first of all.
 
     Attributes:
-        model: The transformer of the other library.
+        model: The transformer, as its library implements it.
         arch: Its name, for messages.
         embed_dims: D.
         patch_size: Side of a patch in pixels.
@@ -91,11 +91,11 @@ class Trunk(nn.Module, ABC):
     def class_attention(self, index: int, tokens: Tensor, positions: Any) -> Tensor:
         """The class token's attention in a tapped block that reads ``tokens``: (B, heads, N), float32.
 
-        The block is left as soon as it has its queries and keys.
+        The block ends as soon as its queries and keys are known.
         """
         tap: Any = self.taps[str(index)]
         taken: list[Tensor] = []
-        tap.taken, tap.stops = taken, not torch.compiler.is_exporting()  # a graph drops by itself what nobody reads
+        tap.taken, tap.stops = taken, not torch.compiler.is_exporting()  # a graph drops unused operations by itself
         try:
             with torch.no_grad():
                 self.block(index, tokens, positions)
@@ -192,23 +192,23 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def convert(self, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
-        """A published state dict of any known format -> the names of ``model``, nothing lost that features need.
+        """A published state dict of any known format -> the names of ``model``, with everything that features need.
 
         Args:
             state: The tensors of the file.
             origin: The file, for messages.
 
         Raises:
-            ValueError: The model has no place for weights that are not zero, or a format does not fit it.
+            ValueError: Weights that are not zero have no parameter in the model, or the format does not fit it.
         """
 
 
 class _Enough(Exception):
-    """Raised to leave a block of which nothing more is needed."""
+    """Raised to end a block early."""
 
 
 class _Tap(nn.Module):
-    """Keeps what hooked modules return while a forward pass asks for it, and nothing after.
+    """Keeps the outputs of hooked modules while a forward pass needs them.
 
     Args:
         count: Number of hooked modules.

@@ -1,7 +1,7 @@
 """Monocular depth, in metres: heads, losses, metrics, data and pictures for mmseg's depth estimators.
 
-Everywhere in here depth is in metres along the optical axis, 0 means no reading, and what is not strictly between a
-range's ends is not used. A head's ``forward`` and a model's ``mode='tensor'`` return metres (B, 1, H, W).
+In this package depth is in metres along the optical axis, 0 means no reading, and readings that are not strictly inside
+the range are not used. A head's ``forward`` and a model's ``mode='tensor'`` return metres (B, 1, H, W).
 """
 
 from .. import compat  # noqa: F401  before mmseg is imported below, which imports mmcv.ops

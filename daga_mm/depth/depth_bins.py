@@ -11,8 +11,8 @@ class DepthBins(nn.Module):
     """Depth as the expectation over fixed bins, or by plain regression.
 
     With bins, each channel votes for one depth (AdaBins, arXiv:2011.14141, with fixed bins, as DINOv3's depth heads
-    have it): weights relu(x) + 0.1, divided by their sum. The 0.1 lets every bin have a say at the start, so that depth
-    begins in the middle of the range.
+    have it): weights relu(x) + 0.1, divided by their sum. With the 0.1 every bin has a weight at the start, so depth
+    starts in the middle of the range.
 
     Without bins, one channel goes through a sigmoid that spans the range. The range is known, so nothing has to be
     clamped afterwards, and the gradient is largest in the middle of the range, where training starts; a softplus
@@ -39,23 +39,25 @@ class DepthBins(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= min_depth < max_depth < math.inf:
-            raise ValueError(f'depth goes from min_depth to max_depth, in metres: not from {min_depth} to {max_depth}')
+            raise ValueError(
+                f'min_depth is {min_depth} and max_depth {max_depth}, expected 0 <= min_depth < max_depth, in metres'
+            )
         if spacing not in ('linear', 'log'):
-            raise ValueError(f"the spacing of bins is 'linear' or 'log', not {spacing!r}")
+            raise ValueError(f"spacing is {spacing!r}, expected 'linear' or 'log'")
         self.min_depth = float(min_depth)
         self.max_depth = float(max_depth)
         self.in_channels = 1 if num_bins is None else num_bins
         bins = None
         if num_bins is not None:
             if num_bins < 2:
-                raise ValueError(f'num_bins is 2 or more, or None for regression: not {num_bins}')
+                raise ValueError(f'num_bins is {num_bins}, expected 2 or more, or None for regression')
             if spacing == 'linear':
                 bins = torch.linspace(min_depth, max_depth, num_bins)
             elif min_depth > 0:
                 bins = torch.logspace(math.log10(min_depth), math.log10(max_depth), num_bins)
             else:
-                raise ValueError('bins at equal ratios need a min_depth above 0')
-        self.register_buffer('bins', bins, persistent=False)  # the arguments say all about it
+                raise ValueError("min_depth is 0, expected more than 0 for spacing='log'")
+        self.register_buffer('bins', bins, persistent=False)  # the arguments determine it
 
     def forward(self, logits: Tensor) -> Tensor:
         """Channels (B, N, H, W), N = 1 without bins -> metres (B, 1, H, W), within the range."""
@@ -65,4 +67,4 @@ class DepthBins(nn.Module):
         weights = logits.relu() + 0.1
         with torch.autocast(logits.device.type, enabled=False):  # it would go back to half precision
             depth = torch.einsum('bnhw,n->bhw', weights, self.bins) / weights.sum(dim=1)
-        return depth[:, None].clamp(self.min_depth, self.max_depth)  # an expectation may leave it by a rounding
+        return depth[:, None].clamp(self.min_depth, self.max_depth)  # rounding may move an expectation out of it

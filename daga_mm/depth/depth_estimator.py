@@ -1,4 +1,4 @@
-"""mmseg's depth estimator, with its modes of inference mended."""
+"""mmseg's depth estimator with working inference modes."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from ..registry import MODELS
 
 @MODELS.register_module()
 class DepthEstimator(MMSegDepthEstimator):
-    """mmseg's DepthEstimator for the heads of this room.
+    """mmseg's DepthEstimator for the heads of this package.
 
-    What differs: ``mode='tensor'`` has the image's resolution; depth of the padding up to whole patches is cut off
-    rather than squeezed in; sliding windows work (upstream's mode='slide' falls through to the whole image); and
-    averaging over the image and its mirror image is an option beside the mode, at any size.
+    Differences: ``mode='tensor'`` has the image's resolution; depth of the padding up to whole patches is cropped
+    rather than resized; sliding windows work (upstream's mode='slide' predicts the whole image); and averaging over
+    the image and its mirror image is a separate option for images of any size.
 
     ``test_cfg`` takes
 
@@ -40,7 +40,7 @@ class DepthEstimator(MMSegDepthEstimator):
         mode = options.get('mode', 'whole')
         if mode not in ('whole', 'slide'):
             raise ValueError(
-                f"test_cfg.mode is 'whole' or 'slide', not {mode!r}; to average with the flipped: flip=True"
+                f"test_cfg.mode is {mode!r}, expected 'whole' or 'slide'; flip=True averages with the mirror image"
             )
         run = self.slide_inference if mode == 'slide' else self.whole_inference
         depth = run(inputs, batch_img_metas)

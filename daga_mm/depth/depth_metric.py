@@ -53,10 +53,10 @@ def depth_errors(pred: Tensor, truth: Tensor) -> dict[str, float]:
 
 @METRICS.register_module()
 class DepthMetric(MMSegDepthMetric):
-    """mmseg's DepthMetric, mended: predictions are clamped to the range, and each image counts once.
+    """mmseg's DepthMetric, with predictions clamped to the range and equal weight of each image.
 
     Errors (:func:`depth_errors`) are taken per image over the pixels of the crop whose truth is strictly within the
-    range, then averaged over the images. An image without such a pixel is left out and named in the log.
+    range, then averaged over the images. An image without such a pixel is skipped and named in the log.
 
     Args:
         depth_metrics: Which of ``METRICS`` to report. None: all.
@@ -67,8 +67,8 @@ class DepthMetric(MMSegDepthMetric):
         depth_scale_factor: Steps per metre in the 16-bit files of ``output_dir``: 1000 for millimetres, 256 for KITTI.
         output_dir: Where predictions are written as ``NAME.png``; None: nowhere.
         format_only: Write the predictions, measure nothing.
-        collect_device: 'cpu' or 'gpu', where the ranks' results meet.
-        prefix: In front of the metrics' names.
+        collect_device: 'cpu' or 'gpu', on which the ranks' results are collected.
+        prefix: Prefix of the metrics' names.
 
     Raises:
         ValueError: Unknown metrics or crops; truth and prediction of different sizes; NaN in the truth; Eigen's crop of
@@ -91,13 +91,15 @@ class DepthMetric(MMSegDepthMetric):
     ) -> None:
         unknown = [name for name in depth_metrics or () if name not in self.METRICS]
         if unknown:
-            raise ValueError(f'there is no metric {", ".join(unknown)}; there are {", ".join(self.METRICS)}')
+            raise ValueError(f'depth_metrics has {", ".join(unknown)}, expected some of {", ".join(self.METRICS)}')
         if crop_type not in (None, 'nyu_crop', 'garg_crop'):
-            raise ValueError(f"crop_type is 'nyu_crop', 'garg_crop' or None, not {crop_type!r}")
+            raise ValueError(f"crop_type is {crop_type!r}, expected 'nyu_crop', 'garg_crop' or None")
         if not 0 <= min_depth_eval < max_depth_eval:
-            raise ValueError(f'depth is measured between {min_depth_eval} and {max_depth_eval} m: an empty range')
+            raise ValueError(
+                f'min_depth_eval is {min_depth_eval} and max_depth_eval {max_depth_eval}, expected a range of metres'
+            )
         if format_only and output_dir is None:
-            raise ValueError('format_only writes predictions: output_dir names the folder')
+            raise ValueError('format_only writes predictions, expected a folder as output_dir')
         super().__init__(
             min_depth_eval=min_depth_eval,
             max_depth_eval=max_depth_eval,
@@ -111,7 +113,7 @@ class DepthMetric(MMSegDepthMetric):
         self.crop_type = crop_type
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Measure the images of a batch: keeps a few numbers of each, where upstream keeps every pixel."""
+        """Measure the images of a batch; only the errors of each are kept, while upstream keeps every pixel."""
         for sample in data_samples:
             name = str(sample.get('img_path') or 'an image without a name')
             pred = sample['pred_depth_map']['data'].squeeze(0)  # (H, W)
@@ -125,7 +127,7 @@ class DepthMetric(MMSegDepthMetric):
                 sizes = f'{tuple(truth.shape)}, the prediction {tuple(pred.shape)}'
                 raise ValueError(f'{name}: the truth has the size {sizes}; load the depth map after any Resize')
             if truth.isnan().any():
-                raise ValueError(f'{name}: the depth map holds NaN; where there is no reading, depth is 0')
+                raise ValueError(f'{name}: the depth map contains NaN, expected 0 for pixels without a reading')
             used = self._mask(truth, name)
             pred = pred.clamp(max(self.min_depth_eval, 1e-6), self.max_depth_eval)  # logarithms need more than 0
             self.results.append((name, depth_errors(pred[used], truth[used]) if used.any() else None))

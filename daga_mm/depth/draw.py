@@ -18,8 +18,8 @@ def draw_depth(
     Args:
         image: (H, W, 3), uint8, RGB.
         depth: (H, W), metres; 0, infinite and NaN are no reading and stay grey.
-        min_depth: Where the colours begin; None: at the least reading.
-        max_depth: Where they end; None: at the greatest reading.
+        min_depth: Depth of the first colour; None: the least reading.
+        max_depth: Depth of the last colour; None: the greatest reading.
 
     Returns:
         (H', W', 3), uint8, RGB: both enlarged by a whole number to 480 rows or more, and the bar.
@@ -60,15 +60,15 @@ def write_depth_png(path: str | os.PathLike, depth: np.ndarray, scale: float = 1
     """Write depth as a 16-bit PNG, the format of the ground truth.
 
     Args:
-        path: The file; its folder must exist. It appears under its name only when it is whole.
+        path: The file; its folder must exist. It is written atomically.
         depth: (H, W), metres, 0 to 65535 / scale; 0, infinite and NaN become 0, no reading.
         scale: Steps per metre: 1000 for millimetres, 256 for KITTI.
 
     Raises:
-        ValueError: Depth is no map, is negative, or does not fit into 16 bits.
+        ValueError: Depth is not a map, is negative, or does not fit into 16 bits.
     """
     if depth.ndim != 2:
-        raise ValueError(f'depth is (height, width), not {depth.shape}')
+        raise ValueError(f'depth has shape {depth.shape}, expected (height, width)')
     steps = np.rint(np.where(np.isfinite(depth), depth, 0).astype(np.float64) * scale)
     if steps.size and not 0 <= steps.min() <= steps.max() <= 65535:
         raise ValueError(
@@ -85,7 +85,7 @@ def write_point_cloud(path: str | os.PathLike, image: np.ndarray, depth: np.ndar
     infinite, NaN) give no point.
 
     Args:
-        path: The file; its folder must exist. It appears under its name only when it is whole.
+        path: The file; its folder must exist. It is written atomically.
         image: (H, W, 3), uint8, RGB.
         depth: (H, W), metres.
         focal_length: In pixels of this image; 518.86 for NYU's.
@@ -94,7 +94,7 @@ def write_point_cloud(path: str | os.PathLike, image: np.ndarray, depth: np.ndar
         ValueError: Image and depth of different sizes, an image of another kind, or a focal length that is not above 0.
     """
     if not focal_length > 0:
-        raise ValueError(f'focal_length is in pixels, above 0: not {focal_length}')
+        raise ValueError(f'focal_length is {focal_length}, expected pixels above 0')
     readings = _readings(image, depth)
     height, width = depth.shape
     rows, columns = np.nonzero(readings)
@@ -118,11 +118,11 @@ def write_point_cloud(path: str | os.PathLike, image: np.ndarray, depth: np.ndar
 
 
 def _readings(image: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Where depth (H, W) has a reading, after a look at both."""
+    """Mask of the readings of depth (H, W), after a check of both shapes."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f'an image is (height, width, 3) of uint8, not {image.shape} of {image.dtype}')
+        raise ValueError(f'image has shape {image.shape} and type {image.dtype}, expected (height, width, 3) of uint8')
     if depth.shape != image.shape[:2]:
-        raise ValueError(f'depth {depth.shape} is not that of an image {image.shape[:2]}')
+        raise ValueError(f'depth has shape {depth.shape}, expected that of the image, {image.shape[:2]}')
     return np.isfinite(depth) & (depth > 0)
 
 

@@ -19,7 +19,7 @@ SIGLOG = dict(type='daga_mm.SigLogLoss')
 
 
 class DepthHead(BaseDecodeHead):
-    """What the depth heads share: logits to metres, metres to pixels, pixels to losses.
+    """Base of the depth heads: from logits to metres, resizing, and losses.
 
     Subclasses implement ``logits``, and their ``conv_seg`` gives one channel per bin.
 
@@ -28,7 +28,7 @@ class DepthHead(BaseDecodeHead):
         min_depth: Metres; readings up to here are not used in training.
         max_depth: Metres; readings from here on are not used in training.
         spacing: 'linear' or 'log' bins.
-        patch_size: The backbone's, in pixels. Maps of h × w patches belong to h·p × w·p pixels.
+        patch_size: Patch size p of the backbone, in pixels. Maps of h × w patches cover h·p × w·p pixels.
         loss_decode: One loss or several. Each is called with metres (B, 1, H, W) and the truth of the same shape, 0
             where there is no usable reading.
         **kwargs: Those of mmseg's BaseDecodeHead.
@@ -46,10 +46,10 @@ class DepthHead(BaseDecodeHead):
         **kwargs: Any,
     ) -> None:
         to_depth = DepthBins(num_bins, min_depth, max_depth, spacing)
-        # A threshold means nothing here, and upstream warns where a single channel has none.
+        # Not used here; without it upstream warns about heads with a single channel.
         defaults = dict(num_classes=to_depth.in_channels, threshold=0.0, dropout_ratio=0.0, loss_decode=loss_decode)
         super().__init__(**defaults, **kwargs)
-        self.num_classes = self.out_channels = 1  # of what comes out: sliding windows are summed up in such a map
+        self.num_classes = self.out_channels = 1  # of the output: sliding windows are summed in such a map
         self.patch_size = patch_size
         self.to_depth = to_depth
 
@@ -67,7 +67,7 @@ class DepthHead(BaseDecodeHead):
         """Metres and samples with a ``gt_depth_map`` -> losses by name.
 
         Raises:
-            ValueError: The truth is larger than what the head saw.
+            ValueError: The truth is larger than the head's input.
         """
         truth = torch.stack([sample.gt_depth_map.data for sample in batch_data_samples]).to(depth)  # (B, 1, H, W)
         height, width = truth.shape[2:]
@@ -85,7 +85,7 @@ class DepthHead(BaseDecodeHead):
 
 @MODELS.register_module()
 class LinearDepthHead(DepthHead):
-    """DINOv3's linear probe for depth: maps side by side, batch norm, 1×1 convolution, bins.
+    """DINOv3's linear probe for depth: concatenated maps, batch norm, 1×1 convolution, bins.
 
     After dinov3/eval/depth: no class token, no upsampling before the convolution; the metres are upsampled.
 
@@ -116,7 +116,7 @@ class DPTDepthHead(DepthHead, DPTHead):
     """DPT (arXiv:2103.13413), mmseg's, on the plain maps of four blocks.
 
     The four maps are reassembled at strides 4, 8, 16 and 32 and fused from coarse to fine, to half the image's
-    resolution. Class tokens are not read (DPT's 'ignore' readout): the backbone gives none with its maps.
+    resolution. Class tokens are not used (DPT's 'ignore' readout).
 
     Args:
         embed_dims: Channels D of the maps.
@@ -154,5 +154,5 @@ class DPTDepthHead(DepthHead, DPTHead):
 
 class _TraceableFusion(FeatureFusionBlock):
     def forward(self, x: Tensor, *finer: Tensor) -> Tensor:
-        # mmseg asks whether sizes differ, and an exported graph would keep one of the answers.
+        # mmseg branches on the sizes, and an exported graph would keep one branch.
         return super().forward(x, *(F.interpolate(one, x.shape[2:], mode='bilinear') for one in finer))

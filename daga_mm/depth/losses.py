@@ -11,7 +11,7 @@ class SigLogLoss(nn.Module):
     """sqrt(var(g) + 0.15 mean(g)²), g = log prediction − log truth, over all readings of the batch together.
 
     After dinov3/eval/depth/loss.py: the variance is the unbiased one (divided by n − 1), logarithms are of depth + eps,
-    and for the first iterations the variance is left out, so that the scale is found first. A batch with fewer than two
+    and the first iterations leave out the variance, so that the scale is learned first. A batch with fewer than two
     readings has no variance and a loss of 0.
 
     Args:
@@ -45,7 +45,7 @@ class SigLogLoss(nn.Module):
         known = target > 0
         g = torch.log(pred[known].float() + self.eps) - torch.log(target[known].float() + self.eps)  # (n,)
         if g.numel() < 2:
-            return pred.sum() * 0  # with a gradient, which DDP waits for
+            return pred.sum() * 0  # with a gradient, which DDP needs
         square = 0.15 * g.mean().square()
         if not warming_up:
             square = square + g.var(correction=1)
@@ -55,16 +55,16 @@ class SigLogLoss(nn.Module):
 
 @MODELS.register_module()
 class DepthGradientLoss(nn.Module):
-    """How much the log difference varies between neighbours, at several scales: sharp edges at the right places.
+    """Variation of the log difference between neighbours at several scales, for sharp and well placed edges.
 
     At each scale k the difference g = log prediction − log truth is read at every 2^k-th pixel, and |∂x g| + |∂y g|,
     summed over the neighbours that both have a reading, is divided by the number of readings; the scales are added.
-    After MegaDepth (arXiv:1804.00607) and MiDaS (arXiv:1907.01341). Meta's depth recipes have a relative of it, which
-    reads every 1st, 2nd, 4th and 6th pixel and compares pixels two apart.
+    After MegaDepth (arXiv:1804.00607) and MiDaS (arXiv:1907.01341). Meta's depth recipes have a variant that uses every
+    1st, 2nd, 4th and 6th pixel and compares pixels two apart.
 
     Args:
         loss_weight: Factor on the loss; 0.5 beside SigLogLoss in DINOv2's depth heads.
-        num_scales: How many scales.
+        num_scales: Number of scales.
         eps: Metres, keeps the logarithms small.
         loss_name: Its name in the log.
     """

@@ -1,4 +1,4 @@
-"""mmseg's NYUDataset, which says when it finds nothing."""
+"""mmseg's NYUDataset with an error for an empty folder."""
 
 from mmseg.datasets import NYUDataset as MMSegNYUDataset
 
@@ -9,8 +9,8 @@ from ..registry import DATASETS
 class NYUDataset(MMSegNYUDataset):
     """Pairs ``images/SPLIT/NAME.jpg`` and ``annotations/SPLIT/NAME.png``, depth as 16-bit millimetres, 0: no reading.
 
-    Also for RGB-D data of other origin: upstream's refuses names without a number in them, and an empty folder would
-    let a training wait for its first image for ever.
+    Also for other RGB-D data: upstream's class refuses file names without a number, and training on an empty folder
+    would wait forever.
 
     Raises:
         FileNotFoundError: There is no image with ``img_suffix`` in the folder.
@@ -20,7 +20,7 @@ class NYUDataset(MMSegNYUDataset):
         pairs = super().load_data_list()
         if not pairs:
             wanted = f'{self.data_prefix["img_path"]}/*{self.img_suffix}'
-            raise FileNotFoundError(f'no {wanted}: tools/dataset_converters/nyu.py writes them; another img_suffix?')
+            raise FileNotFoundError(f'no {wanted}: write them with tools/dataset_converters/nyu.py, or set img_suffix')
         return pairs
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:

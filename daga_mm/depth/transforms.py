@@ -12,13 +12,13 @@ from ..registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadDepthAnnotation(MMSegLoadDepthAnnotation):
-    """mmseg's LoadDepthAnnotation, which refuses what can't be the depth of the image.
+    """mmseg's LoadDepthAnnotation with checks of the depth map.
 
     With ``depth_rescale_factor`` (1e-3 for 16-bit millimetres, 1 / 256 for KITTI's files) depth is in metres, float32
     (H, W) under ``gt_depth_map``; 0 is no reading.
 
     Raises:
-        ValueError: The file can't be decoded, is not a single map, holds NaN, or has another size than its image.
+        ValueError: The file cannot be decoded, is not a single map, holds NaN, or has another size than its image.
     """
 
     def transform(self, results: dict) -> dict:
@@ -31,7 +31,7 @@ class LoadDepthAnnotation(MMSegLoadDepthAnnotation):
             raise ValueError(f'the depth map {path} cannot be decoded: not an image, or damaged') from error
         depth = results['gt_depth_map']
         if depth.ndim != 2:
-            raise ValueError(f'the depth map {path} has shape {depth.shape}, not (height, width)')
+            raise ValueError(f'the depth map {path} has shape {depth.shape}, expected (height, width)')
         if depth.shape != tuple(results['ori_shape'][:2]):
             image = 'its image {} {}×{}'.format(results['img_path'], *results['ori_shape'][:2])
             raise ValueError('the depth map {} has {}×{} pixels, {}'.format(path, *depth.shape, image))

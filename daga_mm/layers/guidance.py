@@ -1,4 +1,4 @@
-"""Guidance: where the class token looks.
+"""Guidance: the attention of the class token.
 
 Only the class token's row of the attention matrix is computed, so time and memory grow linearly with the
 number of patches: no N×N matrix is ever formed.

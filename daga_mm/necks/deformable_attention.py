@@ -1,4 +1,4 @@
-"""Deformable attention on one map: mmcv's module and, where it is there and exact, mmcv's kernel."""
+"""Deformable attention on one map: mmcv's module, with mmcv's kernel if it is compiled and exact."""
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
@@ -12,7 +12,7 @@ _COMPILED = mmcv_kind() == 'compiled'
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's module for one level, with its parameters; without its kernel the samples are summed up, not kept.
+    """mmcv's module for one level, with its parameters; without its kernel samples are summed without storing them.
 
     Args:
         embed_dims: Channels D of queries and map.
@@ -46,7 +46,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))  # (B, N, heads, 1, points, 2), in pixels
         weights = self.attention_weights(query).unflatten(-1, heads).softmax(-1)
         values = self.value_proj(value).unflatten(-1, (self.num_heads, -1))  # (B, h·w, heads, C)
-        # In float32 whatever the offsets are in: bfloat16 has not every number above 256.
+        # In float32, since bfloat16 cannot represent every integer above 256.
         size = torch.tensor([grid[1], grid[0]], device=offsets.device, dtype=torch.float32)
         locations = points[:, None, None, None] + offsets / size
         if _kernel_serves(values):
@@ -59,8 +59,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
 
 def _kernel_serves(values: Tensor) -> bool:
-    """Whether mmcv has a kernel for them that reads where it is told to.
+    """Whether mmcv's kernel can be used for these values.
 
-    It turns locations into the type of the values: in bfloat16 they move by up to 2.6 pixels of 1344.
+    It converts locations to the type of the values, which in bfloat16 moves them by up to 2.6 pixels of 1344.
     """
     return _COMPILED and values.is_cuda and values.dtype == torch.float32

@@ -15,7 +15,7 @@ class MapNorm(BaseModule):
 
     Args:
         embed_dims: Channels D of the maps.
-        num_maps: How many there are.
+        num_maps: Number of maps.
         norm_cfg: The norm. Synchronised batch norm is batch norm in a single process.
         dropout_ratio: Share of channels that are dropped before the norm, in training.
         init_cfg: Initialisation of the weights, as in mmengine.

@@ -33,7 +33,7 @@ class SimpleFPN(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if num_outs < 4:
-            raise ValueError(f'SimpleFPN has four outputs or more, not {num_outs}')
+            raise ValueError(f'num_outs is {num_outs}, expected 4 or more')
         self.num_outs = num_outs
         half, quarter = embed_dims // 2, embed_dims // 4
         resizers: tuple[tuple[nn.Module, int], ...] = (
@@ -48,7 +48,7 @@ class SimpleFPN(BaseModule):
             ),
             (nn.ConvTranspose2d(embed_dims, half, 2, stride=2), half),
             (nn.Identity(), embed_dims),
-            (nn.MaxPool2d(2, ceil_mode=True), embed_dims),  # an odd last column still has a pixel of its own
+            (nn.MaxPool2d(2, ceil_mode=True), embed_dims),  # an odd last column keeps a pixel of its own
         )
         self.levels = nn.ModuleList(
             nn.Sequential(

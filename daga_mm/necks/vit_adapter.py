@@ -23,8 +23,8 @@ Grids = list[tuple[int, int]]
 class ViTAdapterNeck(BaseModule):
     """ViT-Adapter (arXiv:2205.08534) without its injectors, as DINOv3 uses it on its frozen models.
 
-    The trunk is not told what the prior saw, so that it can stay frozen and its maps can be computed first.
-    Published numbers of ViT-Adapter, which fine-tunes everything, don't carry over::
+    The trunk does not depend on the prior, so it can stay frozen and its maps can be computed first.
+    ViT-Adapter fine-tunes everything, so its published scores do not apply::
 
         image ─► spatial prior ─► tokens at strides 8, 16, 32 ─► extractor ─► … ─► extractor ─► strides 8 16 32
                        │ stride 4                                 ▲ map 1           ▲ map 4         │
@@ -137,15 +137,16 @@ class ViTAdapterNeck(BaseModule):
         shapes = [tuple(x.shape) for x in inputs]
         if len(inputs) != 1 + len(STRIDES) or inputs[0].shape[1] != 3:
             raise ValueError(
-                'ViTAdapterNeck takes an image and four maps (DAGAViT with with_image=True and four out_indices), '
-                f'not {shapes}'
+                f'ViTAdapterNeck got shapes {shapes}, expected an image and four maps: set with_image=True and four '
+                'out_indices in DAGAViT'
             )
         image, *maps = inputs
         grid = tuple(ceil_div(side, self.patch_size) for side in image.shape[2:])
         if any(m.shape[1:] != (self.embed_dims, *grid) for m in maps):
             raise ValueError(
-                f'an image of {tuple(image.shape[2:])} pixels has maps of {(self.embed_dims, *grid)} at patches of '
-                f'{self.patch_size} pixels and embed_dims={self.embed_dims}, not {[s[1:] for s in shapes[1:]]}'
+                f'maps have shapes {[s[1:] for s in shapes[1:]]}, expected {(self.embed_dims, *grid)} for an image of '
+                f'{tuple(image.shape[2:])} pixels, patch_size={self.patch_size} and embed_dims={self.embed_dims}: set '
+                'them to those of the backbone'
             )
         return image, maps
 
@@ -230,7 +231,7 @@ def _split(tokens: Tensor, grids: Grids) -> list[Tensor]:
 def _centres(height: int, width: int, stride: int, extent: Sequence[int], like: Tensor) -> Tensor:
     """Pixel centres (h, w, 2) of a level, x and y, in units of the extent (pixels high, wide) of the ViT's maps.
 
-    In float32 or better: half precision has not every pixel.
+    In float32 or better, since half precision cannot represent every pixel.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) * stride / extent[0]
@@ -244,13 +245,13 @@ def _sample(features: Tensor, centres: Tensor) -> Tensor:
     As `grid_sample` with its border as padding. The centres are a grid, so two products with small matrices do it.
     """
     height, width = features.shape[2:]
-    with without_autocast(features):  # half precision has not every pixel
+    with without_autocast(features):  # half precision cannot represent every pixel
         rows, columns = _weights(centres[:, 0, 1], height), _weights(centres[0, :, 0], width)
         read = rows @ (features.to(rows.dtype) @ columns.t())
     return read.to(features.dtype)
 
 
 def _weights(places: Tensor, size: int) -> Tensor:
-    """The part of each of ``size`` pixels in what is read at places (n,) of the unit interval: (n, size)."""
+    """Weights of ``size`` pixels in the values at positions (n,) of the unit interval: (n, size)."""
     pixels = torch.arange(size, device=places.device, dtype=places.dtype)
     return (1 - ((places * size - 0.5).clamp(0, size - 1)[:, None] - pixels).abs()).relu()

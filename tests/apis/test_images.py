@@ -35,7 +35,7 @@ def test_pil_images_are_turned_upright_as_files_are(tmp_path):
     ('image', 'error', 'message'),
     [
         ('nowhere.png', FileNotFoundError, 'no image at nowhere.png; folders are searched for .bmp'),
-        (__file__, ValueError, r'test_images\.py is no image of a kind that is read: \.bmp'),
+        (__file__, ValueError, r'test_images\.py is not a supported image, expected one of \.bmp'),
         ([], ValueError, 'found an empty list'),
         (3, TypeError, 'found an image of type int, expected a path, an array'),
         (np.zeros((4, 5), np.uint8), ValueError, r'shape \(4, 5\) and type uint8, expected \(H, W, 3\) of uint8'),
@@ -53,6 +53,6 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path):
     pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     write_image(tmp_path / 'new/a.png', pixels)
     assert np.array_equal(Image.open(tmp_path / 'new/a.png'), pixels)
-    with pytest.raises(ValueError, match=r'a\.txt .*\.png'):
+    with pytest.raises(ValueError, match=r'a\.txt has no suffix of an image format, expected \.png'):
         write_image(tmp_path / 'a.txt', pixels)
     assert not (tmp_path / 'a.txt').exists()

@@ -263,7 +263,7 @@ def test_four_layers_at_768_channels_stay_under_1_2_million_parameters():
         (dict(adapter=daga(gate='head')), "gate is 'head', expected 'channel'"),
         (dict(adapter='lroa'), r"unknown adapter 'lroa', expected adaptformer, .*Did you mean lora\?"),
         (dict(adapter=dict(layers=(1,))), 'unknown adapter None'),
-        (dict(adapter=['lora', 'LoRA']), 'lora is there twice'),
+        (dict(adapter=['lora', 'LoRA']), 'adapter has lora twice'),
         (
             dict(adapter=dict(type='LoRA', gate='heads')),
             "LoRA has no option 'gate', which is one of DAGA. It takes rank",

@@ -51,10 +51,10 @@ def test_regression_is_a_sigmoid_over_the_range():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(num_bins=1), 'num_bins is 2 or more'),
-        (dict(min_depth=3, max_depth=3), 'min_depth to max_depth'),
+        (dict(num_bins=1), 'num_bins is 1, expected 2 or more'),
+        (dict(min_depth=3, max_depth=3), 'min_depth is 3 and max_depth 3'),
         (dict(spacing='cubic'), 'linear.*log'),
-        (dict(spacing='log', min_depth=0), 'above 0'),
+        (dict(spacing='log', min_depth=0), 'min_depth is 0'),
     ],
 )
 def test_nonsense_is_refused(options, message):

@@ -66,7 +66,7 @@ def test_flip_averages_with_the_mirror_image(build, mode):
 
 
 def test_modes_that_do_not_exist_are_refused(build):
-    with pytest.raises(ValueError, match="not 'slide_flip'.*flip=True"):
+    with pytest.raises(ValueError, match="mode is 'slide_flip', expected.*flip=True"):
         run(build('linear'), mode='slide_flip')
 
 

@@ -90,9 +90,9 @@ def test_a_point_cloud_projects_back_onto_the_image(tmp_path, room):
 
 def test_what_does_not_belong_together_is_refused(tmp_path, room):
     image, depth = room
-    with pytest.raises(ValueError, match=r'\(48, 63\).*\(48, 64\)'):
+    with pytest.raises(ValueError, match=r'depth has shape \(48, 63\), expected .*\(48, 64\)'):
         draw_depth(image, depth[:, 1:])
-    with pytest.raises(ValueError, match='of uint8, not .* of float64'):
+    with pytest.raises(ValueError, match='type float64, expected .* of uint8'):
         draw_depth(image / 255, depth)
     with pytest.raises(ValueError, match='focal_length'):
         write_point_cloud(tmp_path / 'room.ply', image, depth, 0)

@@ -33,7 +33,7 @@ def test_every_parameter_gets_a_gradient():
 
 
 def test_too_few_outputs_are_refused():
-    with pytest.raises(ValueError, match='four outputs or more, not 3'):
+    with pytest.raises(ValueError, match='num_outs is 3, expected 4 or more'):
         SimpleFPN(48, num_outs=3)
 
 

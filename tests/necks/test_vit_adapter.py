@@ -113,9 +113,12 @@ def test_recomputing_activations_changes_nothing():
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (inputs(64, 64)[1:], 'takes an image and four maps'),
-        (inputs(64, 64)[:4], 'takes an image and four maps'),
-        ([*inputs(64, 64)[:1], *inputs(64, 80)[1:]], r'64, 64\) pixels has maps of \(48, 4, 4\)'),
+        (inputs(64, 64)[1:], 'expected an image and four maps'),
+        (inputs(64, 64)[:4], 'expected an image and four maps'),
+        (
+            [*inputs(64, 64)[:1], *inputs(64, 80)[1:]],
+            r'\(48, 4, 5\)\], expected \(48, 4, 4\)',
+        ),
         ([*inputs(64, 64)[:1], *[x[:, :32] for x in inputs(64, 64)[1:]]], 'embed_dims=48'),
     ],
 )

@@ -60,7 +60,7 @@ def test_tiles_that_cannot_be_are_refused(arguments, message, pictures, tmp_path
 
 def test_tiles_are_of_detectors_and_segmentors(models, pictures, tmp_path):
     message = call(load_tool('infer'), pictures, *models['depth'], '--out', tmp_path, '--tile', '64')
-    assert 'tiles are for detection and segmentation, and this model is of depth' in message
+    assert 'this model is for depth, expected detection or segmentation' in message
 
 
 @pytest.mark.slow
