@@ -138,7 +138,7 @@ def test_two_processes_draw_one_set_of_pictures(launched):
     kinds = [f'{kind}_{number}' for kind in ('attention', 'features') for number in hook['images']]
     assert sorted(drawn) == sorted(f'{name}_{ITERATIONS}.png' for name in (*kinds, 'gates'))
     (curves,) = Path(config.work_dir).rglob('scalars.json')
-    points = [line['step'] for line in map(json.loads, curves.open()) if 'daga/mixing/2' in line]
+    points = [line['step'] for line in map(json.loads, curves.open()) if 'adapters/daga/mixing/2' in line]
     assert points == list(range(1, ITERATIONS + 1))
 
 
