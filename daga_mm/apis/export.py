@@ -111,7 +111,7 @@ def _require_onnx() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f'{error}: ONNX files need pip install onnx onnxscript onnxruntime') from error
+        raise ImportError(f"{error}: pip install 'daga_mm[export]', or export to pt2") from error
 
 
 def _require_dynamic(model: Model) -> None:

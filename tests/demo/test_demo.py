@@ -29,8 +29,8 @@ def test_the_demo_trains_three_methods_and_draws_a_picture(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(str(REPOSITORY / 'demo'))
     import scenes  # as the demo imports it
 
-    def few(root, train, val, seed, workers):
-        return write_nyu(root, 8, 18, seed=seed)  # the picture shows the 18th
+    def few(root, train, val, seed, size, workers):
+        return write_nyu(root, 8, 18, seed=seed, size=size)  # the picture shows the 18th
 
     monkeypatch.setattr(scenes, 'write_nyu', few)
     options = ['--iterations', 4, '--out', tmp_path / 'out', '--data', tmp_path / 'data']
