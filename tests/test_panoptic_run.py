@@ -41,6 +41,7 @@ def test_a_dry_run_validates_and_draws(coco, tmp_path, monkeypatch):
         options[f'{split}_dataloader.num_workers'] = 0
     options['val_dataloader.dataset.pipeline.1.scale'] = (96, 64)
     config = load_config(CONFIG, options, str(tmp_path / 'run'))
+    config.visualizer.name = str(tmp_path)  # no other test's
     require_data(config, 'train', 'val')
     report = dry_run(shrink(config, write_trunk(tmp_path / 'trunk.safetensors')), RUNNERS.build)
     assert 'coco_panoptic/PQ' in report and 'one picture drawn' in report

@@ -78,7 +78,7 @@ def test_a_broken_image_is_named_and_the_others_are_drawn(attention, place, tmp_
     [
         (('run.pth', 'nowhere'), 'no image at '),
         (('run.pth', 'images', 'images/a.png'), 'images have one name'),
-        (('run.pth', 'config.py'), 'config.py is no image of a kind that is read'),
+        (('run.pth', 'config.py'), 'config.py is not a supported image'),
         (('gone.pth', 'images'), 'no checkpoint gone.pth'),
         (('trunk.pth', 'images'), 'trunk.pth is no checkpoint of a run: the weights of a trunk alone go by '),
         (('run.pth', 'images', '--block', '4'), '--block 4: dinov3_vits16 runs blocks 0 to 3'),
