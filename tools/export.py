@@ -21,8 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint file; none where CONFIG is the folder of a published model'
     )
-    parser.add_argument('--out', type=file, required=True, metavar='FILE')
-    parser.add_argument('--format', choices=['onnx', 'pt2'], default='onnx', help='default: onnx')
+    parser.add_argument('--out', type=file, required=True, metavar='FILE', help='file to write')
+    parser.add_argument('--format', choices=['onnx', 'pt2'], help='default: the suffix of FILE')
     parser.add_argument(
         '--size',
         type=positive,
@@ -34,7 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--image', metavar='FILE', help='photograph on which the file is checked (default: one that matplotlib brings)'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.format = args.format or args.out.suffix[1:]
+    return args
 
 
 def main() -> None:

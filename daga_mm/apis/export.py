@@ -20,7 +20,7 @@ from ..backbones import DAGAViT
 from ..errors import RunError
 from .adaptive_pool import AdaptivePool
 from .deployed import Deployed
-from .images import as_source, read_image
+from .images import as_list, as_source, read_image
 from .inferencers import Size
 from .known_sizes import KnownSizes
 from .model import Model
@@ -36,7 +36,7 @@ def export(
     format: Format = 'onnx',
     size: Size | None = None,
     dynamic: bool = False,
-    image: str | np.ndarray | Image | None = None,
+    image: str | Path | np.ndarray | Image | None = None,
 ) -> dict[str, float]:
     """Write a model with its preprocessing as one graph, and check the file against the model.
 
@@ -72,8 +72,8 @@ def export(
     if dynamic:
         _require_dynamic(model)
     if image is None:
-        image = str(cbook.get_sample_data('grace_hopper.jpg', asfileobj=False))
-    pixels = read_image(as_source(image))
+        image = cbook.get_sample_data('grace_hopper.jpg', asfileobj=False)
+    pixels = read_image(as_source(*as_list(image)))
     height, width = size or _test_size(model, pixels)
     checked = [_batch(pixels, height, width, 1)]
     traced = checked[0]
