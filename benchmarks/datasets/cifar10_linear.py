@@ -7,6 +7,7 @@ benchmark = dict(
     unit='%',
     rates_of='camvid_linear',
     deterministic=True,
+    methods=('frozen', 'lora', 'adaptformer', 'daga', 'daga_heads', 'daga_late', 'full'),  # in the plan for a CPU
 )
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']

@@ -9,6 +9,7 @@ benchmark = dict(
     lower_is_better=True,
     rates_of='camvid_linear',
     deterministic=True,
+    methods=('frozen', 'lora', 'adaptformer', 'daga', 'daga_heads', 'daga_late', 'full'),  # in the plan for a CPU
 )
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']

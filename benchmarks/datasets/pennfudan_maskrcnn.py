@@ -6,7 +6,7 @@ benchmark = dict(
     score='coco/segm_mAP',
     unit='0 to 1',
     methods=('frozen', 'daga', 'lora'),
-    seeds=2,
+    seeds=1,
 )
 
 trunk = _base_.trunks['{{$TRUNK:vits14_focus}}']

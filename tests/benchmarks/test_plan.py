@@ -44,11 +44,22 @@ def test_methods_are_of_matched_size(benchmark, plan, tmp_path):
     backbones = {m: plan.config(c, 1e-3, tmp_path).model.backbone for m, c in cells.items()}
     trained = {m: run.trained_parameters(run.build_backbone(backbone)) for m, backbone in backbones.items()}
     assert trained['frozen'] == 0 and trained['full'] == 22_056_192 and trained['daga'] == 672_644
-    for name in ('lora', 'adaptformer', 'mona', 'daga_heads', 'daga_lora'):
+    for name in ('lora', 'adaptformer', 'mona', 'daga_heads', 'daga_late', 'daga_lora'):
         assert abs(trained[name] - 575_000) < 15_000, name
 
 
-@pytest.mark.parametrize('name', ['camvid_upernet', 'cifar10_linear', 'nyu_dpt', 'nyu_linear', 'pennfudan_maskrcnn'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'camvid_upernet',
+        'cifar10_linear',
+        'nyu_dpt',
+        'nyu_linear',
+        'pennfudan_dino',
+        'pennfudan_mask2former',
+        'pennfudan_maskrcnn',
+    ],
+)
 def test_every_data_set_is_a_config_that_builds(plan, name, tmp_path):
     (cell,) = (c for c in plan.cells if str(c) == f'{name}/full/0')
     plan.config(cell, 1e-3, tmp_path).dump(tmp_path / 'config.py')
