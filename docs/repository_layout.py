@@ -19,6 +19,7 @@ LINKED = (
     'configs/**/*.py',
     'benchmarks/**/*.py',
     'demo/*.py',
+    'examples/*.ipynb',
     'tools/**/*.py',
 )
 

@@ -21,7 +21,7 @@ def test_a_program_is_written_and_its_deviation_printed(models, tmp_path):
     ('arguments', 'message'),
     [
         (['--out', 'model.onnx', '--image', 'none.jpg'], r'none.jpg'),
-        (['--out', 'model.tflite'], 'model.tflite'),
+        (['--out', 'model.tflite'], 'tflite'),
     ],
 )
 def test_one_line_says_what_is_wrong(arguments, message, models, tmp_path, monkeypatch):
