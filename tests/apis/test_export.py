@@ -15,6 +15,7 @@ from torch import nn
 from daga_mm.apis import export, load
 from daga_mm.apis.adaptive_pool import AdaptivePool
 from daga_mm.apis.deployed import Deployed
+from daga_mm.apis.export import _deviations
 from daga_mm.errors import RunError
 
 from ..conftest import REPOSITORY
@@ -83,6 +84,19 @@ def test_what_cannot_be_exported_is_refused(models, tmp_path):
     mask2former = load(*save_model('mask2former', tmp_path), device='cpu')
     with pytest.raises(ValueError, match='leave out dynamic'):
         export(mask2former, tmp_path / 'model.onnx', dynamic=True)
+
+
+def test_classes_deviate_by_their_logits_and_objects_only_where_their_order_is_certain():
+    logits = torch.tensor([0.3, 0.30005, 0.1]).view(1, 3, 1, 1)
+    reference = {'labels': logits.argmax(1), 'logits': logits}
+    found = [_deviations([reference], [[torch.full((1, 1, 1), label), logits]])['labels'] for label in range(3)]
+    assert found == [pytest.approx(5e-5, rel=1e-2), 0, pytest.approx(0.20005)]
+    scores = torch.tensor([[0.9, 0.5, 0.50001, 0.2, 0.1]])
+    objects = {'boxes': torch.arange(20.0).view(1, 5, 4) / 20, 'scores': scores}
+    swapped = objects['boxes'][:, [0, 2, 1, 3, 4]]
+    assert _deviations([objects], [[swapped, scores]]) == {'boxes': 0, 'scores': 0}
+    wrong = objects['boxes'][:, [3, 1, 2, 0, 4]]
+    assert _deviations([objects], [[wrong, scores]])['boxes'] > 0.5
 
 
 @pytest.mark.parametrize('size', [(6, 9), (7, 11), (2, 3), (1, 1)])
