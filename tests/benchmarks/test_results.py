@@ -46,7 +46,7 @@ def test_a_rate_that_is_not_tuned_is_the_configs(results):
 
 def test_a_lower_error_is_better(results, monkeypatch):
     monkeypatch.setitem(results.plan.datasets['camvid_linear'].benchmark, 'lower_is_better', True)
-    tune(results, 'lora', [3.0, 1.0, 2.0])
+    tune(results, 'lora', [1.0, 3.0, 2.0])
     assert results.rate(of(results, 'camvid', 'lora')[0]) == 1e-3
 
 
@@ -61,7 +61,7 @@ def test_differences_are_paired_and_have_intervals(benchmark):
 
 def test_the_tables(benchmark, results):
     for method, scores in dict(frozen=[40.0, 41.0, 42.0], lora=[50.0, 52.0, 51.0]).items():
-        tune(results, method, [1.0, 3.0, 2.0])
+        tune(results, method, [3.0, 1.0, 2.0])
         for cell, score in zip(of(results, 'camvid', method), scores, strict=True):
             add(results, cell, score)
     results.append(
@@ -73,7 +73,7 @@ def test_the_tables(benchmark, results):
     assert rows[2] == '| frozen | 3 | 41.0 ± 1.0 |  | -10.0 ± 2.5 | 0.001 | 10 |'
     assert rows[3] == '| lora | 3 | 51.0 ± 1.0 | +10.0 ± 2.5 |  | 0.001 | 10 |'
     assert page.table('summary').splitlines()[3] == '| lora | 1,000 | 2.50 | 4.00 | 51.0 ± 1.0 |'
-    assert '| camvid_linear | lora | 1.0 | 3.0 | 2.0 |' in page.table('tuning')
+    assert '| camvid_linear | lora | 3.0 | 1.0 | 2.0 |' in page.table('tuning')
     assert '| camvid | 6 of 31 | 6 of 42 |' in page.table('state')
     assert page.table('nyu_linear') == 'Nothing of this has been run yet.'
     assert page.table('picture') == 'No picture yet.'
