@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 HERE = Path(__file__).parent
-RATES = (1e-3, 3e-3, 1e-2)  # tried for every method
+RATES = (3e-3, 1e-2, 3e-2)  # tried for every method
 TUNING_SHARE = 0.5  # of the epochs
 ABOUT = ('seeds', 'datasets', 'tuned_as')  # what a method's file says of its place in the plan
 SEEDS = 3
