@@ -75,7 +75,7 @@ def main() -> None:
         axis.set_title(title, fontsize=12)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=0.95, wspace=0.02, hspace=0.02)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.3 / figure.get_figheight(), wspace=0.02, hspace=0.02)
     write_figure(figure, args.out, dpi=100)
 
 
