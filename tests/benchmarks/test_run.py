@@ -81,9 +81,7 @@ def test_what_fails_is_said_and_the_rest_goes_on(benchmark, small, tmp_path, mon
 def test_learning_rates_come_first(benchmark, small):
     run = benchmark('run')
     cells = list(map(str, run.chosen(small, ['camvid_linear/lora/1'], whole=False)))
-    assert cells == [f'camvid_linear/lora/rate={rate}' for rate in ('0.003', '0.01', '0.03')] + [
-        'camvid_linear/lora/1'
-    ]
+    assert cells == [f'camvid_linear/lora/rate={rate}' for rate in ('0.003', '0.01', '0.03')] + ['camvid_linear/lora/1']
     with pytest.raises(ValueError, match='camvidd.* tuning, camvid, small'):
         run.chosen(small, ['camvidd'], whole=False)
 
