@@ -6,6 +6,7 @@ It takes the last checkpoints of two methods on CamVid and NYUv2 from work_dirs/
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +21,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from plan import HERE
 
 from daga_mm.apis import load
+from daga_mm.apis.images import read_image
 from daga_mm.datasets.camvid import CamVidDataset
 from daga_mm.io import write_figure
 
@@ -27,20 +29,19 @@ ROWS = {'camvid_linear': (8, 40), 'nyu_linear': (10, 60)}  # images of the test 
 NEAR, FAR = 0.5, 6.0  # metres, the ends of the colours
 
 
-def look(folder: Path, index: int) -> tuple[np.ndarray, ...]:
-    """A test image (H, W, 3), its truth and its prediction (H, W), and the attention (h, w) of a run."""
+def look(folder: Path, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of each test image: itself (H, W, 3), its truth and its prediction (H, W), and the attention (h, w) of a run."""
     config = Config.fromfile(folder / 'config.py')
     model = load(folder / 'config.py', folder / f'epoch_{config.train_cfg.max_epochs}.pth', 'cpu')
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        batch = pseudo_collate([DATASETS.build(config.val_dataloader.dataset)[index]])
-        with torch.no_grad():
-            inputs = model.model.data_preprocessor(batch, False)['inputs']
-            attention = model.model.backbone.guidance_map(inputs)[0].numpy()
-            (found,) = model.model.test_step(batch)
     names = ('gt_depth_map', 'pred_depth_map') if model.task == 'depth' else ('gt_sem_seg', 'pred_sem_seg')
-    truth, prediction = (getattr(found, name).data[0].numpy() for name in names)
-    image = plt.imread(found.img_path)
-    return image if image.dtype == np.uint8 else (255 * image).astype(np.uint8), truth, prediction, attention
+    with DefaultScope.overwrite_default_scope(config.default_scope), torch.no_grad():
+        dataset = DATASETS.build(config.val_dataloader.dataset)
+        for index in indices:
+            batch = pseudo_collate([dataset[index]])
+            attention = model.model.backbone.guidance_map(model.model.data_preprocessor(batch, False)['inputs'])
+            (found,) = model.model.test_step(batch)
+            truth, prediction = (getattr(found, name).data[0].numpy() for name in names)
+            yield read_image(found.img_path), truth, prediction, attention[0].numpy()
 
 
 def colours(values: np.ndarray, dataset: str) -> np.ndarray:
@@ -61,11 +62,16 @@ def main() -> None:
     parser.add_argument('--methods', nargs=2, default=['frozen', 'daga_heads'], metavar='METHOD')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE')
     args = parser.parse_args()
-    rows = [(dataset, index) for dataset, indices in ROWS.items() for index in indices]
+    rows = [
+        (dataset, *looks)
+        for dataset, indices in ROWS.items()
+        for looks in zip(
+            *(look(args.work_dir / dataset / method / '0', indices) for method in args.methods), strict=True
+        )
+    ]
     titles = ['image', 'ground truth', *args.methods, 'attention']
     figure, axes = plt.subplots(len(rows), len(titles), figsize=(2.4 * len(titles), 1.85 * len(rows) + 0.3))
-    for line, (dataset, index) in zip(axes, rows, strict=True):
-        looks = [look(args.work_dir / dataset / method / '0', index) for method in args.methods]
+    for line, (dataset, *looks) in zip(axes, rows, strict=True):
         image, truth, _, attention = looks[1]
         maps = [truth, *(prediction for _, _, prediction, _ in looks)]
         for axis, picture in zip(line, [image, *(colours(one, dataset) for one in maps)], strict=False):

@@ -182,7 +182,7 @@ def _deviations(expected: list[dict[str, Tensor]], found: list[list[Tensor]]) ->
                 if 'scores' in references and name != 'scores':
                     difference = difference[_apart(references['scores'])]
             deviation = float(difference.max() / scale.abs().max().clamp(min=1)) if difference.numel() else 0.0
-            worst[name] = max(worst.get(name, 0.0), deviation)
+            worst[name] = float(np.maximum(worst.get(name, 0.0), deviation))  # which keeps NaN, as max() does not
     return worst
 
 

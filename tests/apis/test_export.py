@@ -97,6 +97,8 @@ def test_classes_deviate_by_their_logits_and_objects_only_where_their_order_is_c
     assert _deviations([objects], [[swapped, scores]]) == {'boxes': 0, 'scores': 0}
     wrong = objects['boxes'][:, [3, 1, 2, 0, 4]]
     assert _deviations([objects], [[wrong, scores]])['boxes'] > 0.5
+    nan = [[torch.full_like(objects['boxes'], torch.nan), scores], [objects['boxes'], scores]]
+    assert np.isnan(_deviations([objects, objects], nan)['boxes'])
 
 
 @pytest.mark.parametrize('size', [(6, 9), (7, 11), (2, 3), (1, 1)])
