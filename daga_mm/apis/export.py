@@ -23,7 +23,7 @@ from .deployed import Deployed
 from .images import as_list, as_source, read_image
 from .inferencers import Size
 from .known_sizes import KnownSizes
-from .model import Model
+from .model import Model, checked_size
 
 Format = Literal['onnx', 'pt2']
 Run = Callable[[Tensor], list[Tensor]]
@@ -74,7 +74,7 @@ def export(
     if image is None:
         image = cbook.get_sample_data('grace_hopper.jpg', asfileobj=False)
     pixels = read_image(as_source(*as_list(image)))
-    height, width = size or _test_size(model, pixels)
+    height, width = checked_size(size) or _test_size(model, pixels)
     checked = [_batch(pixels, height, width, 1)]
     traced = checked[0]
     if dynamic:  # no multiples of a patch; a batch of one would be taken for a constant

@@ -210,7 +210,7 @@ class Model:
     ) -> Iterator[tuple[Sequence[Source], dict]]:
         """The images of each batch, and the inputs of ``test_step`` for them."""
         sources = [as_source(image) for image in as_list(images)]
-        batches = self._inferencer.batches(sources, batch_size, _checked(size))
+        batches = self._inferencer.batches(sources, batch_size, checked_size(size))
         for chunk in in_batches(sources, batch_size, progress):
             try:
                 with self._inferencer.registries():
@@ -261,7 +261,12 @@ def load(
     return Model(inferencer, file is not None and has_head, dtype and getattr(torch, dtype))
 
 
-def _checked(size: Any) -> Size | None:
+def checked_size(size: Any) -> Size | None:
+    """(height, width), or None.
+
+    Raises:
+        ValueError: It is neither.
+    """
     if size is None:
         return None
     if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):

@@ -160,9 +160,8 @@ class TimmTrunk(Trunk):
         for key, value in model.state_dict().items():
             if key in converted:
                 continue
-            if (
-                key == 'rope.periods'
-            ):  # timm's filter drops them, and a timm file has none: then those of the model are right
+            if key == 'rope.periods':
+                # timm's filter drops them, and a timm file has none: then those of the model are right.
                 converted[key] = state.get('rope_embed.periods', state.get(key, value)).float()
             elif not official and key.endswith(('.q_bias', '.v_bias')):
                 # timm publishes DINOv3 without qkv biases where they are all zero.

@@ -81,6 +81,8 @@ def test_what_cannot_be_exported_is_refused(models, tmp_path):
     model = load(*models['classification'], device='cpu')
     with pytest.raises(ValueError, match="'tflite', expected one of onnx, pt2"):
         export(model, tmp_path / 'model', 'tflite')
+    with pytest.raises(ValueError, match='size is 64, expected'):
+        export(model, tmp_path / 'model.pt2', 'pt2', size=64)
     mask2former = load(*save_model('mask2former', tmp_path), device='cpu')
     with pytest.raises(ValueError, match='leave out dynamic'):
         export(mask2former, tmp_path / 'model.onnx', dynamic=True)
